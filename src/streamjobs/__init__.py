@@ -1,0 +1,27 @@
+"""Kafka jobs with order per key and parallelism inside a partition, built on Quix Streams."""
+
+from streamjobs.app import App
+from streamjobs.context import Context, current_context
+from streamjobs.errors import StreamjobsError
+from streamjobs.jobs import Job, JobCall
+from streamjobs.policies import VirtualPartitions
+from streamjobs.receipts import Position, Receipt
+from streamjobs.record import Record
+from streamjobs.streams import Stream
+
+__all__ = (
+    # What a module declares
+    "App",
+    "Job",
+    "Stream",
+    "VirtualPartitions",
+    # What handlers and callers get
+    "Context",
+    "JobCall",
+    "Position",
+    "Receipt",
+    "Record",
+    "current_context",
+    # What goes wrong
+    "StreamjobsError",
+)

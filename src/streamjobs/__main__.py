@@ -1,0 +1,6 @@
+"""`python -m streamjobs`."""
+
+from streamjobs.cli.main import main
+
+if __name__ == "__main__":
+    main()

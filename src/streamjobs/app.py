@@ -1,0 +1,251 @@
+"""The app: what a module declares, and what a process runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from streamjobs.broker.connect import connect
+from streamjobs.broker.ports import Broker
+from streamjobs.errors import ConfigurationError
+from streamjobs.jobs import Job, Partitioner
+from streamjobs.policies import PartitionKeyType, VirtualPartitions
+from streamjobs.publisher import Publisher, Topics
+from streamjobs.routes import Topic
+from streamjobs.settings import Resolved, Settings, resolve
+from streamjobs.streams import Stream
+
+__all__ = ("App",)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class App:
+    """Jobs and stream handlers that belong together: one consumer group.
+
+    Args:
+        name: the application id, which is the consumer group's name.
+        broker: bootstrap address, "embedded", or a broker object (`streamjobs.broker.memory`).
+        The others are settings: see `streamjobs.settings.Settings` or
+        `python -m streamjobs check`. None means: not given here.
+
+    Raises:
+        ConfigurationError: the name is no usable group name.
+
+    Example:
+        >>> app = App("accounts")
+        >>> @app.job(topic="user-updates", key="user_id")
+        ... def update_user(user_id: int, name: str) -> None: ...
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: str | Broker | None = None,
+        connection: Mapping[str, Any] | None = None,
+        guarantee: Literal["at-least-once"] | None = None,
+        commit_interval: float | None = None,
+        shutdown_timeout: float | None = None,
+        revoke_timeout: float | None = None,
+        topics: Literal["create", "require"] | None = None,
+        partitions: int | None = None,
+        replication: int | None = None,
+        group_protocol: Literal["classic", "consumer"] | None = None,
+        instance: str | None = None,
+        threads: int | None = None,
+        tasks: int | None = None,
+        window_records: int | None = None,
+        window_bytes: int | None = None,
+        consumer_config: Mapping[str, Any] | None = None,
+        producer_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        if not name.strip():
+            raise ConfigurationError("App(name): a consumer group needs a name")
+        self.name = name
+        self.topics: dict[str, Topic] = {}
+        self._lock = threading.RLock()
+        self._overrides: dict[str, Any] = {}
+        self._broker_object = None if isinstance(broker, str | None) else broker
+        self._arguments: dict[str, Any] = {
+            "broker": broker if isinstance(broker, str | None) else broker.address,
+            "connection": connection,
+            "guarantee": guarantee,
+            "commit_interval": commit_interval,
+            "shutdown_timeout": shutdown_timeout,
+            "revoke_timeout": revoke_timeout,
+            "topics": topics,
+            "partitions": partitions,
+            "replication": replication,
+            "group_protocol": group_protocol,
+            "instance": instance,
+            "threads": threads,
+            "tasks": tasks,
+            "window_records": window_records,
+            "window_bytes": window_bytes,
+            "consumer_config": consumer_config,
+            "producer_config": producer_config,
+        }
+
+    # -- declarations ------------------------------------------------------------------------
+
+    def job(
+        self,
+        *,
+        topic: str,
+        name: str | None = None,
+        partitioner: Partitioner | None = None,
+        key: str | Partitioner | None = None,
+        partition_key_type: PartitionKeyType = "key",
+        virtual_partitions: VirtualPartitions | int | None = None,
+        inline: bool = False,
+    ) -> Callable[[Callable[P, R]], Job[P, R]]:
+        """Make a job of a function. It stays callable, and can be enqueued.
+
+        Args:
+            topic: where its records go; several jobs may share one.
+            name: what its records say; the function's name if left out. Renaming a job leaves
+                the records that are on the topic without one: give the old name here.
+            partitioner: takes a `JobCall`, returns what `partition_key_type` says.
+            key: the message key: a parameter's name, or a function of a `JobCall`.
+            partition_key_type: "key": the partitioner's result is the message key.
+                "partition_key": it picks the partition and is the ordering key.
+                "partition": it is the partition's number.
+            virtual_partitions: how the topic's partitions are split (a number is a count); one
+                answer for a topic, so give it at one of the jobs that share it.
+            inline: run it on the owner's thread, for functions that cost next to nothing.
+
+        Raises:
+            ConfigurationError: the declaration cannot work; says why.
+        """
+
+        def declare(function: Callable[P, R]) -> Job[P, R]:
+            job = Job(
+                self,
+                function,
+                name=name or function.__name__,
+                topic=topic,
+                partitioner=partitioner,
+                key=key,
+                partition_key_type=partition_key_type,
+            )
+            self._topic(topic).add_job(job, _policy(virtual_partitions), inline)
+            return job
+
+        return declare
+
+    def stream(
+        self,
+        topic: str,
+        *,
+        value: Any = "json",
+        to: str | None = None,
+        name: str | None = None,
+        virtual_partitions: VirtualPartitions | int | None = None,
+        inline: bool = False,
+    ) -> Callable[[Callable[P, R]], Stream[P, R]]:
+        """Handle the records of a topic with a function of (value) or (value, ctx).
+
+        Args:
+            topic: whose records; a topic has one stream handler.
+            value: "json" (default), "bytes", "str", a dataclass, a pydantic model or another
+                type, or a Quix deserializer.
+            to: the topic that returned values go to, with the record's key. None returned
+                writes nothing.
+            name: what logs call it; the function's name if left out.
+            virtual_partitions: how the topic's partitions are split (a number is a count).
+            inline: run it on the owner's thread, for functions that cost next to nothing.
+
+        Raises:
+            ConfigurationError: the declaration cannot work; says why.
+        """
+
+        def declare(function: Callable[P, R]) -> Stream[P, R]:
+            stream = Stream(
+                function, name=name or function.__name__, topic=topic, value=value, to=to
+            )
+            self._topic(topic).set_stream(stream, _policy(virtual_partitions), inline)
+            return stream
+
+        return declare
+
+    def _topic(self, name: str) -> Topic:
+        if not name:
+            raise ConfigurationError("a topic needs a name")
+        return self.topics.setdefault(name, Topic(name))
+
+    # -- settings and connections ------------------------------------------------------------
+
+    def override(self, **settings: Any) -> None:
+        """Settings that win over all others, as from the command line. None leaves one alone.
+        Has to come before the first `enqueue` or `run`.
+        """
+        with self._lock:
+            self._overrides |= {
+                name: value for name, value in settings.items() if value is not None
+            }
+            if settings.get("broker") is not None:
+                self._broker_object = None
+            self.__dict__.pop("resolved", None)
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The settings and where each came from.
+
+        Raises:
+            SettingError: one is unusable.
+        """
+        return resolve(self._arguments, self._overrides)
+
+    @property
+    def settings(self) -> Settings:
+        """The values this app runs with."""
+        return self.resolved.settings
+
+    @property
+    def broker(self) -> Broker:
+        """The connection to the cluster, made when it is first needed."""
+        with self._lock:
+            if self._broker_object is None:
+                self._broker_object = connect(self.settings)
+            return self._broker_object
+
+    @property
+    def publisher(self) -> Publisher:
+        """What `enqueue` sends through, made when it is first needed."""
+        with self._lock:
+            if "_publisher" not in self.__dict__:
+                producer = self.broker.producer(self.settings.producer_config)
+                self._publisher = Publisher(producer, Topics(self.broker, self.settings))
+            return self._publisher
+
+    def close(self) -> None:
+        """Wait for what was enqueued and let go of the broker."""
+        with self._lock:
+            if "_publisher" in self.__dict__:
+                self._publisher.close()
+                del self._publisher
+            if self._broker_object is not None:
+                self._broker_object.close()
+
+    # -- running -----------------------------------------------------------------------------
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until SIGTERM or SIGINT, as `python -m streamjobs run` does.
+
+        Args:
+            until_idle: stop when every record of the assigned partitions is settled.
+
+        Raises:
+            StreamjobsError: it cannot start, or lost its broker for good.
+        """
+        from streamjobs.runtime import Runtime
+
+        Runtime(self).run(until_idle=until_idle)
+
+
+def _policy(given: VirtualPartitions | int | None) -> VirtualPartitions | None:
+    return VirtualPartitions(given) if isinstance(given, int) else given

@@ -1,0 +1,203 @@
+"""The cluster that all processes of one test share: topics, logs, groups, and their lock."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Condition
+from typing import Final
+
+from streamjobs.broker.memory.faults import Faults, Process
+from streamjobs.broker.memory.group import Committed, Group
+from streamjobs.broker.memory.log import Log
+from streamjobs.broker.ports import Message, TopicPartition
+from streamjobs.errors import ConfigurationError, DeliveryError, TopicError
+from streamjobs.partitioning import partition_for
+from streamjobs.record import Record
+
+__all__ = ("MemoryCluster",)
+
+MESSAGE_LIMIT: Final = 1_000_000
+"""Bytes of key and value, librdkafka's `message.max.bytes`."""
+
+
+class MemoryCluster:
+    """Kafka's part that clients can see.
+
+    With `blocking=False` nothing ever waits, so that one thread can drive several processes;
+    otherwise an empty poll waits for news, and every method may be called from any thread.
+    `clock` gives the seconds that records are stamped with.
+
+    Attributes:
+        faults: consulted by each `MemoryBroker` that brings no `Faults` of its own.
+    """
+
+    def __init__(
+        self,
+        topics: Mapping[str, int] | None = None,
+        *,
+        blocking: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.faults = Faults()
+        self.changed = Condition()
+        self.changes = 0
+        self._blocking = blocking
+        self._clock = clock
+        self._topics: dict[str, int] = {}
+        self._logs: dict[TopicPartition, Log] = {}
+        self._groups: dict[str, Group] = {}
+        self._processes: dict[str, Process] = {}
+        self._keyless: Counter[str] = Counter()
+        for name, partitions in (topics or {}).items():
+            self.create(name, partitions)
+
+    # What is there.
+
+    def topics(self) -> dict[str, int]:
+        """Each topic and how many partitions it has."""
+        with self.changed:
+            return dict(self._topics)
+
+    def create(self, topic: str, partitions: int) -> None:
+        """Add a topic; one that exists stays as it is."""
+        if partitions < 1:
+            raise TopicError(f"{topic!r} needs at least 1 partition, not {partitions}")
+        with self.changing():
+            if topic in self._topics:
+                return
+            self._topics[topic] = partitions
+            for number in range(partitions):
+                partition = TopicPartition(topic, number)
+                self._logs[partition] = Log(partition)
+            for group in self._groups.values():
+                group.rebalance()
+
+    def log(self, topic: str, partition: int) -> Log:
+        """The log of one partition, to look at.
+
+        Raises:
+            KeyError: there is no such partition.
+        """
+        return self._logs[TopicPartition(topic, partition)]
+
+    def group(self, name: str) -> Group:
+        """The coordinator of a group, new when nobody has asked for it before."""
+        with self.changed:
+            return self._groups.setdefault(name, Group(self._topics))
+
+    def committed(self, group: str, topic: str, partition: int) -> Committed | None:
+        """Where a group has got to, as the broker has it (the clients may not know yet)."""
+        return self.group(group).committed.get(TopicPartition(topic, partition))
+
+    def members(self, group: str) -> dict[str, list[TopicPartition]]:
+        """The members of a group, and what each holds."""
+        with self.changed:
+            return {m.name: sorted(m.held) for m in self.group(group).members.values()}
+
+    def append(self, message: Message) -> Record:
+        """Write a message: partition as given, by its key, or in turn.
+
+        Raises:
+            DeliveryError: too large, or there is no such partition.
+        """
+        with self.changing():
+            log = self._logs.get(self._place(message))
+            if log is None:
+                raise DeliveryError(
+                    f"no partition {message.partition} of topic {message.topic!r}: create it first"
+                )
+            size = len(message.key or b"") + len(message.value or b"")
+            if size > MESSAGE_LIMIT:
+                raise DeliveryError(f"{size} bytes: a message holds up to {MESSAGE_LIMIT}")
+            return log.append(message, int(self._clock() * 1000))
+
+    # What happens to logs.
+
+    def skip(self, topic: str, partition: int, count: int = 1) -> None:
+        """Use up offsets without records, as transaction markers do."""
+        with self.changing():
+            self.log(topic, partition).skip(count)
+
+    def delete(self, topic: str, partition: int, offset: int) -> None:
+        """Remove one record, as compaction does."""
+        with self.changing():
+            self.log(topic, partition).delete(offset)
+
+    def truncate(self, topic: str, partition: int, before: int) -> None:
+        """Move the start of the log, as retention does."""
+        with self.changing():
+            self.log(topic, partition).truncate(before)
+
+    # What happens to processes and groups. `member` is `MemoryConsumer.name`: that of its
+    # process, for the first consumer.
+
+    def expire(self, member: str) -> None:
+        """End a session: others get its partitions at once.
+
+        The member learns it when it polls next (`on_lost`), and joins again after that.
+        """
+        with self.changing():
+            self._group_of(member).remove(member)
+
+    def bounce(self, member: str, topic: str, partition: int) -> None:
+        """Take a partition away from its holder, and give it back to the same one."""
+        with self.changing():
+            self._group_of(member).bounce(member, TopicPartition(topic, partition))
+
+    def rebalance(self, group: str, shift: int = 1) -> None:
+        """Move partitions for no reason: in each topic the owners move on by `shift` places."""
+        with self.changing():
+            self.group(group).rotate(shift)
+
+    def kill(self, process: str) -> None:
+        """Take a process away: nothing that its clients do reaches the cluster any more.
+
+        Its members keep their partitions until they are expired.
+        """
+        with self.changing():
+            self._processes[process].alive = False
+
+    # For the clients.
+
+    def process(self, name: str | None, faults: Faults | None) -> Process:
+        """Register a process. Every life of a restarted one has a name of its own."""
+        with self.changed:
+            name = name or f"process-{len(self._processes) + 1}"
+            if name in self._processes:
+                raise ConfigurationError(f"there was a process {name!r} already: take another name")
+            process = self._processes[name] = Process(name, faults or self.faults)
+            return process
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock, and wake who waits for news."""
+        with self.changed:
+            yield
+            self.changes += 1
+            self.changed.notify_all()
+
+    def wait(self, seen: int, timeout: float) -> bool:
+        """Wait until `changes` is another than `seen`; False when it stayed the same."""
+        if not self._blocking or timeout <= 0:
+            return False
+        with self.changed:
+            return self.changed.wait_for(lambda: self.changes != seen, timeout)
+
+    def _place(self, message: Message) -> TopicPartition:
+        count = self._topics.get(message.topic, 0)
+        if message.partition is not None or not count:
+            return TopicPartition(message.topic, message.partition or 0)
+        if message.key is not None:
+            return TopicPartition(message.topic, partition_for(message.key, count))
+        turn = self._keyless[message.topic]
+        self._keyless[message.topic] += 1
+        return TopicPartition(message.topic, turn % count)
+
+    def _group_of(self, member: str) -> Group:
+        for group in self._groups.values():
+            if member in group.members:
+                return group
+        raise KeyError(f"no group has a member {member!r} now")

@@ -1,0 +1,177 @@
+"""Which offsets above the frontier are complete, as characters of a commit's metadata.
+
+The format is specified to the bit in `docs/commit-metadata.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+from zlib import crc32
+
+__all__ = (
+    "BITSET_SPAN",
+    "MAP_CHARACTERS",
+    "METADATA_CHARACTERS",
+    "Runs",
+    "UnreadableMetadataError",
+    "decode",
+    "encode",
+    "runs_capacity",
+)
+
+METADATA_CHARACTERS: Final = 4095
+"""What a broker keeps by default: `offset.metadata.max.bytes` is 4096, counts characters, and
+one is the client's."""
+
+MAP_CHARACTERS: Final = 3480
+"""The map's share; the rest is for the attempts of parked keys, changelog ends and the frame."""
+
+_FIRST: Final = 0x3400
+_BITS: Final = 15
+_VERSION: Final = "sj1"
+_SEPARATOR: Final = "|"
+_RUNS, _BITSET, _CHECK = "r", "b", "k"
+_CHECK_CHARACTERS: Final = 3
+
+BITSET_SPAN: Final = MAP_CHARACTERS * _BITS
+"""How many offsets from the frontier on fit whatever their pattern is."""
+
+Runs = Sequence[tuple[int, int]]
+"""Complete offsets as (start, length), ascending, not touching, all above the frontier."""
+
+
+class UnreadableMetadataError(ValueError):
+    """Metadata that some other program wrote, that is damaged, or of a newer version."""
+
+
+class Decoded(NamedTuple):
+    """What a commit's metadata said."""
+
+    runs: Runs
+    fields: Mapping[str, str]
+
+
+def runs_capacity(span: int) -> int:
+    """How many runs fit, whatever their pattern, when they end within `span` offsets."""
+    return (MAP_CHARACTERS - 1) * _BITS // (2 * max(span, 1).bit_length())
+
+
+def encode(frontier: int, runs: Runs, fields: Mapping[str, str] | None = None) -> str:
+    """The metadata to commit beside `frontier`; empty when there is nothing to say.
+
+    `fields` are further fields by their one-letter tag, in characters other than `|`.
+    """
+    parts = [tag + text for tag, text in (fields or {}).items()]
+    if runs:
+        parts.insert(0, _encode_map(frontier, runs))
+    if not parts:
+        return ""
+    body = _SEPARATOR.join([_VERSION, *parts]) + _SEPARATOR
+    return body + _CHECK + _pack(f"{_checksum(body, frontier):045b}")
+
+
+def decode(frontier: int, metadata: str) -> Decoded:
+    """The complete runs above `frontier`, and the fields this version does not know.
+
+    Raises:
+        UnreadableMetadataError: with the reason; then nothing above the frontier counts as
+            complete, which is always safe.
+    """
+    if not metadata:
+        return Decoded((), {})
+    version, _, _ = metadata.partition(_SEPARATOR)
+    if version != _VERSION:
+        raise UnreadableMetadataError(f"it does not start with {_VERSION!r}")
+    body, check = metadata[: -_CHECK_CHARACTERS - 1], metadata[-_CHECK_CHARACTERS - 1 :]
+    if check[:1] != _CHECK or not body.endswith(_SEPARATOR):
+        raise UnreadableMetadataError("its end is missing")
+    if int(_unpack(check[1:]), 2) != _checksum(body, frontier):
+        raise UnreadableMetadataError("its checksum does not fit it and its offset")
+    fields = {part[0]: part[1:] for part in body.split(_SEPARATOR)[1:] if part}
+    runs: Runs = ()
+    if _RUNS in fields:
+        runs = _decode_runs(frontier, fields.pop(_RUNS))
+    elif _BITSET in fields:
+        runs = list(ones(_unpack(fields.pop(_BITSET)), frontier))
+    return Decoded(runs, fields)
+
+
+def ones(bits: str, first: int) -> Iterator[tuple[int, int]]:
+    """The runs of "1" in a string of bits whose first bit stands for the offset `first`."""
+    start = bits.find("1")
+    while start >= 0:
+        stop = bits.find("0", start)
+        stop = len(bits) if stop < 0 else stop
+        yield first + start, stop - start
+        start = bits.find("1", stop)
+
+
+def _encode_map(frontier: int, runs: Runs) -> str:
+    """Runs or bitset, whichever has fewer characters; both sizes are known before."""
+    end = runs[-1][0] + runs[-1][1] - frontier
+    width = end.bit_length()
+    if 1 + -(-2 * len(runs) * width // _BITS) < -(-end // _BITS):
+        return _RUNS + chr(_FIRST + width) + _pack(_run_bits(frontier, runs, width))
+    return _BITSET + _pack(_set_bits(frontier, runs))
+
+
+def _run_bits(frontier: int, runs: Runs, width: int) -> str:
+    pair = f"0{2 * width}b"
+    numbers = []
+    at = frontier
+    for start, length in runs:
+        numbers.append(format(start - at << width | length, pair))
+        at = start + length
+    return "".join(numbers)
+
+
+def _set_bits(frontier: int, runs: Runs) -> str:
+    bits = []
+    at = frontier
+    for start, length in runs:
+        bits.append("0" * (start - at) + "1" * length)
+        at = start + length
+    return "".join(bits)
+
+
+def _decode_runs(frontier: int, text: str) -> Runs:
+    width = ord(text[0]) - _FIRST
+    bits = _unpack(text[1:])
+    runs = []
+    at = frontier
+    for place in range(0, len(bits) - 2 * width + 1, 2 * width):
+        start = at + int(bits[place : place + width], 2)
+        length = int(bits[place + width : place + 2 * width], 2)
+        if not length:
+            break
+        runs.append((start, length))
+        at = start + length
+    return runs
+
+
+def _checksum(body: str, frontier: int) -> int:
+    """Of the offset, too: a map read against another frontier than its own is damage."""
+    return crc32(f"{frontier}{_SEPARATOR}{body}".encode())
+
+
+def _pack(bits: str) -> str:
+    """15 bits a character, the first bit highest, the last character filled with zeros.
+
+    Eight characters at a time: they are 15 whole bytes, and small integers are fast.
+    """
+    count = -(-len(bits) // _BITS)
+    padded = bits + "0" * (-len(bits) % 120)
+    data = int(padded or "0", 2).to_bytes(len(padded) // 8, "big")
+    text: list[str] = []
+    for place in range(0, len(data), 15):
+        group = int.from_bytes(data[place : place + 15], "big")
+        text += [chr(_FIRST + (group >> shift & 0x7FFF)) for shift in range(105, -1, -15)]
+    return "".join(text[:count])
+
+
+def _unpack(text: str) -> str:
+    values = [ord(character) - _FIRST for character in text]
+    if any(not 0 <= value < 1 << _BITS for value in values):
+        raise UnreadableMetadataError("it has characters outside of its alphabet")
+    return "".join([f"{value:015b}" for value in values])

@@ -1,0 +1,120 @@
+"""A slice: records of one virtual partition, handed to a worker to run one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from streamjobs.engine.effects import Effects
+from streamjobs.record import Record
+
+if TYPE_CHECKING:
+    from streamjobs.engine.generation import Generation
+    from streamjobs.engine.virtual_partition import VirtualPartition
+
+__all__ = ("RUNNING", "Order", "Slice")
+
+Order = Hashable
+"""What order is kept for: the bytes of a key, the number of a virtual partition, or the record
+itself where it carries no order."""
+
+RUNNING: ContextVar[Slice | None] = ContextVar("streamjobs_running", default=None)
+"""The slice that runs in this thread or task; set once a slice, not once a record."""
+
+
+class Slice:
+    """One writer, one reader: the worker that runs it reports by `succeed`, `fail` and `finish`,
+    the owner reads what lies below `progress`, also while the slice still runs.
+
+    Attributes:
+        generation: the assignment it belongs to; when that is dropped, so are its results.
+        lane: the virtual partition it came from.
+        records, orders: what to run, and the order each record belongs to.
+        attempts: the number of this attempt by index, where it is not the first.
+        progress: how many records are through; written after their results.
+        merged: how many of them the owner has taken over.
+        failures: errors by index.
+        skipped: indexes that did not run, because a record of the same order failed before.
+        effects: what successful attempts did, by index, where they did anything.
+        fatal: an error that must stop the app, not fail the record.
+        seconds: how long the worker had it.
+        current: the index that runs now.
+        context: what the handler's side keeps for the record that runs now.
+    """
+
+    __slots__ = (
+        "attempts",
+        "context",
+        "current",
+        "effects",
+        "failures",
+        "fatal",
+        "generation",
+        "lane",
+        "merged",
+        "orders",
+        "progress",
+        "records",
+        "seconds",
+        "skipped",
+    )
+
+    def __init__(
+        self,
+        generation: Generation,
+        lane: VirtualPartition,
+        records: Sequence[Record],
+        orders: Sequence[Order],
+        attempts: dict[int, int],
+    ) -> None:
+        self.generation = generation
+        self.lane = lane
+        self.records = records
+        self.orders = orders
+        self.attempts = attempts
+        self.progress = 0
+        self.merged = 0
+        self.failures: dict[int, Exception] = {}
+        self.skipped: set[int] = set()
+        self.effects: dict[int, Effects] = {}
+        self.fatal: BaseException | None = None
+        self.seconds = 0.0
+        self.current = 0
+        self.context: Any = None
+
+    def turns(self) -> Iterator[int]:
+        """The indexes to run, each yielded when it may start.
+
+        Ends early when the partition is revoked or the app stops: what has not started then
+        never starts here. Skips what stands behind a failed record of the same order.
+        """
+        generation = self.generation
+        for index in range(len(self.records)):
+            if generation.halted:
+                return
+            if self.failures and self._stands_behind_a_failure(index):
+                self.skipped.add(index)
+                self.progress = index + 1
+                continue
+            self.current, self.context = index, None
+            yield index
+
+    def attempt(self, index: int) -> int:
+        """The number of this attempt, from 1."""
+        return self.attempts.get(index, 1) if self.attempts else 1
+
+    def succeed(self, index: int, effects: Effects | None) -> None:
+        """This record ran to its end."""
+        if effects is not None:
+            self.effects[index] = effects
+        self.progress = index + 1
+
+    def fail(self, index: int, error: Exception) -> None:
+        """This attempt raised."""
+        self.failures[index] = error
+        self.progress = index + 1
+
+    def _stands_behind_a_failure(self, index: int) -> bool:
+        order = self.orders[index]
+        return any(self.orders[failed] == order for failed in self.failures)

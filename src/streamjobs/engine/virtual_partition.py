@@ -1,0 +1,99 @@
+"""One virtual partition: what waits in it, and whose turn it is."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import Final
+
+from streamjobs.engine.slices import Order
+from streamjobs.record import Record
+
+__all__ = ("VirtualPartition",)
+
+TURN: Final = 16
+"""Records one order may run before the next one's turn."""
+
+
+class VirtualPartition:
+    """A line of records for each order; the lines take turns.
+
+    A parked order keeps its line, which goes on growing behind the record that failed, but
+    takes no turns: so only that order waits.
+
+    Attributes:
+        index: its number within the partition.
+        running: whether a worker has a slice of it. One slice at a time, one record at a time.
+        ready: whether it stands in the scheduler's queue of ready ones.
+        load: records that wait or run here; those of parked orders do not count.
+    """
+
+    __slots__ = ("_lines", "_parked", "index", "load", "ready", "running")
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.running = False
+        self.ready = False
+        self.load = 0
+        self._lines: OrderedDict[Order, deque[Record]] = OrderedDict()
+        self._parked: dict[Order, deque[Record]] = {}
+
+    @property
+    def startable(self) -> bool:
+        """Whether a slice could be taken from it now."""
+        return bool(self._lines) and not self.running
+
+    def holds(self, order: Order) -> bool:
+        """Whether records of this order wait here, or it is parked here."""
+        return order in self._lines or order in self._parked
+
+    def push(self, order: Order, record: Record) -> None:
+        """Put a record behind all others of its order."""
+        if self._parked and order in self._parked:
+            self._parked[order].append(record)
+            return
+        line = self._lines.get(order)
+        if line is None:
+            self._lines[order] = deque((record,))
+        else:
+            line.append(record)
+        self.load += 1
+
+    def take(self, limit: int) -> tuple[list[Record], list[Order]]:
+        """Up to `limit` records for one slice, and the order of each."""
+        records: list[Record] = []
+        orders: list[Order] = []
+        lines = self._lines
+        while lines and len(records) < limit:
+            order, line = lines.popitem(last=False)
+            count = min(TURN, limit - len(records))
+            if len(line) <= count:
+                records.extend(line)
+                orders.extend([order] * len(line))
+            else:
+                records.extend([line.popleft() for _ in range(count)])
+                orders.extend([order] * count)
+                lines[order] = line
+        return records, orders
+
+    def give_back(self, order: Order, records: Sequence[Record]) -> None:
+        """Put taken records, which have to run (again), before all others of their order."""
+        self._lines.setdefault(order, deque()).extendleft(reversed(records))
+
+    def park(self, order: Order) -> None:
+        """This order takes no turns until `wake`; what comes for it is kept in line."""
+        line = self._lines.pop(order, None) or deque()
+        self.load -= len(line)
+        self._parked[order] = line
+
+    def wake(self, order: Order) -> None:
+        """A parked order takes turns again, the next one first."""
+        line = self._parked.pop(order)
+        if line:
+            self.load += len(line)
+            self._lines[order] = line
+            self._lines.move_to_end(order, last=False)
+
+    def is_parked(self, order: Order) -> bool:
+        """Whether this order is parked here."""
+        return order in self._parked

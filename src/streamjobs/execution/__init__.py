@@ -1,0 +1,1 @@
+"""What runs handlers: one small class for each kind, behind the engine's `Execution` port."""

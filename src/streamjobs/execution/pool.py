@@ -1,0 +1,55 @@
+"""All workers of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from queue import Empty, SimpleQueue
+
+from streamjobs.engine.ports import Execution
+from streamjobs.engine.slices import Slice
+from streamjobs.execution.event_loop import EventLoop
+from streamjobs.execution.inline import Inline
+from streamjobs.execution.threads import Threads
+
+__all__ = ("WorkerPool",)
+
+
+class WorkerPool:
+    """The executions by kind, and the queue in which their finished slices arrive.
+
+    Args:
+        threads: how many slices run on threads at the same time.
+        tasks: how many slices are awaited at the same time.
+    """
+
+    def __init__(self, threads: int, tasks: int) -> None:
+        self._finished: SimpleQueue[Slice] = SimpleQueue()
+        arrive = self._finished.put
+        self.event_loop = EventLoop(tasks, arrive)
+        self._executions: dict[str, Execution] = {
+            "inline": Inline(arrive),
+            "threads": Threads(threads, arrive),
+            "asyncio": self.event_loop,
+        }
+
+    def execution(self, kind: str) -> Execution:
+        """The workers of one kind."""
+        return self._executions[kind]
+
+    def collect(self, timeout: float) -> Iterable[Slice]:
+        """Finished slices; waits up to `timeout` seconds for the first one."""
+        try:
+            first = self._finished.get(timeout=timeout) if timeout else self._finished.get_nowait()
+        except Empty:
+            return ()
+        return self._drain(first)
+
+    def close(self) -> None:
+        """Close every execution."""
+        for execution in self._executions.values():
+            execution.close()
+
+    def _drain(self, first: Slice) -> Iterator[Slice]:
+        yield first
+        for _ in range(self._finished.qsize()):
+            yield self._finished.get_nowait()

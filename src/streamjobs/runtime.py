@@ -1,0 +1,232 @@
+"""One process at work: the owner's thread, signals, and the way it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from streamjobs.broker.ports import ConsumerOptions, Delivery, Message, Producer
+from streamjobs.counts import Counts
+from streamjobs.engine.events import Fanout
+from streamjobs.engine.owner import Limits, Owner
+from streamjobs.errors import ConfigurationError, DeliveryError, StreamjobsError
+from streamjobs.execution.pool import WorkerPool
+from streamjobs.exit_codes import ExitCode
+from streamjobs.logs import LogEvents
+from streamjobs.publisher import Topics
+
+if TYPE_CHECKING:
+    from streamjobs.app import App
+
+__all__ = ("Runtime",)
+
+PROGRESS_EVERY: Final = 10.0
+EMPTY_HANDED: Final = 5.0
+"""Seconds a member without any partition waits for one before it counts as idle: the first
+answer of a cooperative group is often "nothing yet"."""
+
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger("streamjobs")
+
+
+class Runtime:
+    """Runs an app in this process. The thread that calls `run` is the owner.
+
+    Args:
+        app: what to run.
+
+    Raises:
+        ConfigurationError: the app declares nothing.
+    """
+
+    def __init__(self, app: App) -> None:
+        if not app.topics:
+            raise ConfigurationError(
+                f"app {app.name!r} has no jobs and no stream handlers; is the module that "
+                "declares them imported?"
+            )
+        self._app = app
+        self._settings = app.settings
+        self._signals = 0
+        self.counts = Counts()
+
+    def run(self, *, until_idle: bool = False) -> ExitCode:
+        """Work until a signal comes, or until everything is done.
+
+        Raises:
+            StreamjobsError: it cannot start, or lost its broker for good.
+        """
+        self._ensure_topics()
+        workers = WorkerPool(self._settings.threads, self._settings.tasks)
+        owner = self._owner(workers, until_idle)
+        log.info("running", app=self._app.name, broker=self._app.broker.address)
+        try:
+            with self._catching_signals():
+                return self._work(owner, until_idle)
+        finally:
+            workers.close()
+            log.info("stopped", **self.counts.as_dict())
+
+    # -- setting up --------------------------------------------------------------------------
+
+    def _ensure_topics(self) -> None:
+        wanted = list(self._app.topics)
+        wanted += [output for topic in self._app.topics.values() for output in topic.outputs]
+        self._topics = Topics(self._app.broker, self._settings)
+        self._topics.ensure(list(dict.fromkeys(wanted)))
+
+    def _owner(self, workers: WorkerPool, until_idle: bool) -> Owner:
+        settings, broker = self._settings, self._app.broker
+        largest = int(settings.producer_config.get("message.max.bytes", 1_000_000))
+        routes = {
+            topic.name: topic.route(workers.event_loop.wait_for, largest)
+            for topic in self._app.topics.values()
+        }
+        limits = Limits(
+            window_records=settings.window_records,
+            window_bytes=settings.window_bytes,
+            commit_interval=settings.commit_interval,
+            revoke_timeout=settings.revoke_timeout,
+        )
+        owner = Owner(
+            routes,
+            workers,
+            _EnsuringProducer(broker.producer(settings.producer_config), self._topics),
+            time.monotonic,
+            limits,
+            Fanout(self.counts, LogEvents()),
+        )
+        options = ConsumerOptions(
+            group=self._app.name,
+            topics=list(routes),
+            instance=settings.instance,
+            group_protocol=settings.group_protocol,
+            report_ends=until_idle,
+            extra=settings.consumer_config,
+        )
+        owner.attach(broker.consumer(options, owner))
+        return owner
+
+    # -- working -----------------------------------------------------------------------------
+
+    def _work(self, owner: Owner, until_idle: bool) -> ExitCode:
+        idle = _Idle(owner) if until_idle else None
+        progress = _Progress(self.counts)
+        try:
+            while not self._signals and owner.fatal is None:
+                owner.turn()
+                progress.tell()
+                if idle is not None and idle.reached():
+                    break
+            return self._drain(owner)
+        finally:
+            owner.close()
+            if owner.fatal is not None:
+                log.error("stopped by a handler", error=repr(owner.fatal))
+
+    def _drain(self, owner: Owner) -> ExitCode:
+        """Let running records end while polling goes on; then it is time to leave."""
+        asked = self._signals
+        owner.stop()
+        running = len(owner.scheduler.running)
+        if running:
+            log.info("stopping", slices_running=running, timeout=self._settings.shutdown_timeout)
+        deadline = time.monotonic() + self._settings.shutdown_timeout
+        while not owner.drained:
+            if self._signals > max(asked, 1):
+                log.warning("stopped at once by a second signal")
+                return ExitCode.AT_ONCE
+            if time.monotonic() > deadline:
+                log.error(
+                    "handlers still run after the shutdown timeout; their records will be "
+                    "delivered again",
+                    slices_running=len(owner.scheduler.running),
+                )
+                return ExitCode.UNFINISHED
+            owner.turn()
+        return ExitCode.OK if owner.fatal is None else ExitCode.ERROR
+
+    @contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT are counted; what they mean is decided between two turns."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def count(_number: int, _frame: FrameType | None) -> None:
+            self._signals += 1
+
+        before = {number: signal.signal(number, count) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Idle:
+    """Whether everything is done: what is assigned is read to its end and settled."""
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._empty_since: float | None = None
+
+    def reached(self) -> bool:
+        owner = self._owner
+        if not owner.joined or not owner.idle:
+            self._empty_since = None
+            return False
+        if owner.scheduler.generations:
+            return True
+        now = time.monotonic()
+        self._empty_since = self._empty_since or now
+        return now - self._empty_since > EMPTY_HANDED
+
+
+class _Progress:
+    """A line now and then that says how far it got."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._at = time.monotonic()
+        self._done = 0
+
+    def tell(self) -> None:
+        now = time.monotonic()
+        if now - self._at < PROGRESS_EVERY:
+            return
+        done = self._counts.done
+        if done > self._done:
+            rate = (done - self._done) / (now - self._at)
+            log.info("progress", done=done, per_second=round(rate))
+        self._at, self._done = now, done
+
+
+class _EnsuringProducer(Producer):
+    """Makes missing topics the first time something is emitted to them."""
+
+    def __init__(self, producer: Producer, topics: Topics) -> None:
+        self._producer = producer
+        self._topics = topics
+
+    def poll(self, timeout: float) -> None:
+        self._producer.poll(timeout)
+
+    def flush(self, timeout: float) -> int:
+        return self._producer.flush(timeout)
+
+    def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
+        if not self._topics.knows(message.topic):
+            try:
+                self._topics.partitions(message.topic)
+            except StreamjobsError as error:
+                raise DeliveryError(str(error)) from error
+        self._producer.send(message, done)

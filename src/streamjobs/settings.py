@@ -1,0 +1,155 @@
+"""Every setting: its name, its type, its default, and where its value came from.
+
+The order is: command line, argument of `App`, variable `STREAMJOBS_<NAME>`, the table
+`[tool.streamjobs]` of the nearest pyproject.toml, default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamjobs.errors import SettingError
+
+__all__ = ("PREFIX", "Resolved", "Settings", "resolve")
+
+PREFIX: Final = "STREAMJOBS_"
+
+Seconds = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0)]
+Mapped = dict[str, Any]
+
+
+class Settings(BaseModel):
+    """The values an app runs with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    broker: str = Field(
+        "localhost:9092",
+        description='bootstrap address, or "embedded" for a Kafka inside this process',
+    )
+    connection: Mapped = Field(
+        default_factory=dict,
+        description="SASL and TLS, by librdkafka's names (security_protocol, sasl_username, ...)",
+    )
+    guarantee: Literal["at-least-once"] = Field(
+        "at-least-once", description="what a crash may do to effects: repeat them, never lose them"
+    )
+    commit_interval: Seconds = Field(1.0, description="seconds between commits")
+    shutdown_timeout: Seconds = Field(
+        30.0, description="seconds running handlers get after SIGTERM"
+    )
+    revoke_timeout: Seconds = Field(
+        10.0, description="seconds running handlers get when their partition goes away"
+    )
+    topics: Literal["create", "require"] = Field(
+        "create", description="what to do about missing topics"
+    )
+    partitions: Positive = Field(1, description="partitions of topics that are created")
+    replication: Positive = Field(1, description="replicas of topics that are created")
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description='how members join: "consumer" is KIP-848, Kafka 4'
+    )
+    instance: str | None = Field(
+        None, description="a stable name of this process, so that a restart is no rebalance"
+    )
+    threads: Positive = Field(64, description="handlers at the same time on threads")
+    tasks: Positive = Field(1000, description="handlers at the same time on the event loop")
+    window_records: Positive = Field(
+        10_000, description="records of one partition held in memory, queued and running"
+    )
+    window_bytes: Positive = Field(64 * 1024 * 1024, description="their bytes")
+    consumer_config: Mapped = Field(
+        default_factory=dict, description="handed to librdkafka's consumer as it is"
+    )
+    producer_config: Mapped = Field(
+        default_factory=dict, description="handed to librdkafka's producers as it is"
+    )
+
+
+class Resolved(NamedTuple):
+    """The settings, and for each name where its value came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def resolve(
+    arguments: Mapping[str, Any], overrides: Mapping[str, Any], directory: Path | None = None
+) -> Resolved:
+    """Put the settings together.
+
+    Args:
+        arguments: what `App` was given; None means not given.
+        overrides: what the command line was given; None means not given.
+        directory: where to start looking for pyproject.toml; None for the working directory.
+
+    Raises:
+        SettingError: a value is unusable, or a name unknown; says where it came from.
+    """
+    values: dict[str, Any] = {}
+    sources = dict.fromkeys(Settings.model_fields, "default")
+    for source, layer in (
+        ("pyproject.toml", _from_pyproject(directory or Path.cwd())),
+        ("environment", _from_environment()),
+        ("App(...)", arguments),
+        ("command line", overrides),
+    ):
+        for name, value in layer.items():
+            if value is not None:
+                values[name] = value
+                sources[name] = source
+    try:
+        return Resolved(Settings.model_validate(values), sources)
+    except ValidationError as error:
+        raise SettingError(_explain(error, sources)) from None
+
+
+def _from_environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        text = os.environ.get(PREFIX + name.upper())
+        if text is not None:
+            found[name] = _parse_json(name, text) if field.annotation is Mapped else text
+    return found
+
+
+def _parse_json(name: str, text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise SettingError(f"{PREFIX}{name.upper()} has to be a JSON object: {error}") from None
+
+
+def _from_pyproject(directory: Path) -> dict[str, Any]:
+    for folder in (directory, *directory.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            try:
+                content = tomllib.loads(path.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+                raise SettingError(f"{path} cannot be read: {error}") from None
+            table = content.get("tool", {}).get("streamjobs", {})
+            return {name.replace("-", "_"): value for name, value in table.items()}
+    return {}
+
+
+def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        source = sources.get(name, "default")
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(Settings.model_fields)
+            lines.append(f"there is no setting {name!r} (from {source}); known are {known}")
+        else:
+            text = problem["msg"]
+            lines.append(f"setting {name}={problem['input']!r} (from {source}): {text}")
+    return "; ".join(lines)

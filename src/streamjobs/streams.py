@@ -1,0 +1,98 @@
+"""Stream handlers: functions of the records of a topic, whoever wrote them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from streamjobs.context import Context
+from streamjobs.engine.effects import Effects
+from streamjobs.engine.slices import Slice
+from streamjobs.errors import ConfigurationError
+from streamjobs.values import SeveralValues, decoder_for
+
+__all__ = ("Stream",)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Stream(Generic[P, R]):
+    """A function that gets each record of a topic. Calling it runs it here and now.
+
+    Made by `App.stream`.
+    """
+
+    def __init__(
+        self, function: Callable[P, R], *, name: str, topic: str, value: Any, to: str | None
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.name = name
+        self.topic = topic
+        self.to = to
+        self.function = function
+        self._decode = decoder_for(value, topic)
+        self._takes_context = _takes_context(name, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.name} on {self.topic}>"
+
+    def invoke(self, piece: Slice, index: int) -> Effects | None:
+        """Attempt one record of a plain function."""
+        value = self._decode(piece.records[index])
+        if type(value) is SeveralValues:
+            for each in value.values:
+                self._output(piece, self._call(piece, index, each))
+        else:
+            self._output(piece, self._call(piece, index, value))
+        return None if piece.context is None else piece.context.effects
+
+    async def invoke_async(self, piece: Slice, index: int) -> Effects | None:
+        """Attempt one record of a coroutine function."""
+        value = self._decode(piece.records[index])
+        if type(value) is SeveralValues:
+            for each in value.values:
+                self._output(piece, await self._call(piece, index, each))
+        else:
+            self._output(piece, await self._call(piece, index, value))
+        return None if piece.context is None else piece.context.effects
+
+    def _call(self, piece: Slice, index: int, value: Any) -> Any:
+        function: Callable[..., Any] = self.function
+        if not self._takes_context:
+            return function(value)
+        if piece.context is None:
+            piece.context = Context(piece, index)
+        return function(value, piece.context)
+
+    def _output(self, piece: Slice, result: Any) -> None:
+        """What the handler returned goes to its `to` topic."""
+        if result is None or self.to is None:
+            return
+        if piece.context is None:
+            piece.context = Context(piece, piece.current)
+        piece.context.emit(self.to, result)
+
+
+def _takes_context(name: str, function: Callable[..., Any]) -> bool:
+    """Whether the handler has a second parameter.
+
+    Raises:
+        ConfigurationError: it takes neither one nor two positional arguments.
+    """
+    signature = inspect.signature(function)
+    for count in (2, 1):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return count == 2
+    raise ConfigurationError(
+        f"stream handler {name}{signature}: it is called with the value, or with the value and "
+        "a Context"
+    )
