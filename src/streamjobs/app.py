@@ -248,4 +248,6 @@ class App:
 
 
 def _policy(given: VirtualPartitions | int | None) -> VirtualPartitions | None:
-    return VirtualPartitions(given) if isinstance(given, int) else given
+    if given is None or isinstance(given, VirtualPartitions):
+        return given
+    return VirtualPartitions(given)  # which refuses what is no number

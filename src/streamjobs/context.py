@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,12 +106,27 @@ def current_context() -> Context:
     if piece is None:
         raise ConfigurationError(
             "there is no current context: this code does not run inside of an attempt. A job "
-            "called as a plain function has none; see current_context() in docs/ordered-jobs.md"
+            "called as a plain function has none; a thread that a handler starts needs its "
+            "context handed over: contextvars.copy_context().run"
         )
     if piece.context is None:
         piece.context = Context(piece, piece.current)
     context: Context = piece.context
     return context
+
+
+def refuse_coroutine(result: object) -> None:
+    """A plain function that returned a coroutine has done nothing yet, and nobody would await it.
+
+    Raises:
+        TypeError: it is one; so the attempt fails instead of counting as done.
+    """
+    if inspect.iscoroutine(result):
+        result.close()
+        raise TypeError(
+            "the handler is a plain function and returned a coroutine, so it has not run; "
+            "declare it with `async def` (a decorator may have hidden that)"
+        )
 
 
 def inside_an_attempt() -> bool:

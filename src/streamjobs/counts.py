@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from streamjobs.broker.ports import Commit
 from streamjobs.engine.events import Events
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.slices import Slice
 from streamjobs.record import Record
 
@@ -17,7 +18,7 @@ class Counts(Events):
     """Counts what the engine tells.
 
     Attributes:
-        done: attempts that succeeded.
+        done: records that succeeded.
         failed_attempts: attempts that did not.
         discarded_records: records given up.
         left_out_records: delivered twice, or complete before we got their partition.
@@ -34,8 +35,8 @@ class Counts(Events):
         self.commits = 0
         self.failed_commits = 0
 
-    def finished(self, piece: Slice) -> None:
-        self.done += piece.progress - len(piece.failures) - len(piece.skipped)
+    def settled(self, generation: Generation, records: Sequence[Record]) -> None:
+        self.done += len(records)
 
     def failed(
         self, generation: Generation, record: Record, error: Exception, attempt: int, pause: float
@@ -51,7 +52,7 @@ class Counts(Events):
     def stale(self, piece: Slice) -> None:
         self.stale_slices += 1
 
-    def committed(self, commits: Sequence[Commit]) -> None:
+    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
         self.commits += 1
 
     def commit_failed(self, commits: Sequence[Commit], error: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from streamjobs import headers
 from streamjobs.broker.ports import Message
-from streamjobs.context import Context
+from streamjobs.context import Context, refuse_coroutine
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.slices import RUNNING, Slice
 from streamjobs.errors import ConfigurationError, InvalidArgumentsError, UnknownJobError
@@ -112,8 +112,8 @@ class Job(Generic[P, R]):
         """
         prepared = []
         for number, call in enumerate(calls):
-            args, kwargs = _split(call)
             try:
+                args, kwargs = _split(call)
                 prepared.append(self._prepare(args, kwargs))
             except InvalidArgumentsError as error:
                 raise InvalidArgumentsError(f"call {number}: {error}") from None
@@ -140,7 +140,7 @@ class Job(Generic[P, R]):
             UndecodableRecordError: its arguments do not fit.
         """
         arguments = self._signature.decode(envelope.args, envelope.kwargs)
-        return JobCall(self.name, envelope.id, arguments)
+        return JobCall(self.name, envelope.id, self._signature.with_defaults(arguments))
 
     def call(self, call: JobCall) -> Any:
         """Run the function with the arguments of a call."""
@@ -277,7 +277,9 @@ class JobRoute:
         """Attempt one record of a plain function."""
         job, context = self.open(piece, index)
         assert context.job is not None
-        job.call(context.job)
+        result = job.call(context.job)
+        if result is not None:
+            refuse_coroutine(result)
         return context.effects
 
     async def invoke_async(self, piece: Slice, index: int) -> Effects | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
@@ -15,6 +15,7 @@ from streamjobs import headers
 from streamjobs.broker.ports import Commit, TopicPartition
 from streamjobs.engine.events import Events
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.slices import RUNNING, Slice
 from streamjobs.record import Record
 
@@ -121,8 +122,11 @@ class LogEvents(Events):
     def left_out(self, generation: Generation, records: Sequence[Record]) -> None:
         log.debug("complete already", **_place(generation.partition), records=len(records))
 
-    def committed(self, commits: Sequence[Commit]) -> None:
-        log.debug("committed", offsets={str(each.partition): each.offset for each in commits})
+    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
+        log.debug(
+            "committed",
+            offsets={str(each.partition): last.frontier for each, last in frozen.items()},
+        )
 
     def commit_failed(self, commits: Sequence[Commit], error: str) -> None:
         log.warning(

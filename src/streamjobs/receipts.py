@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -82,7 +83,9 @@ class Receipt:
                 arrived.set_result(None)
 
         def done() -> None:
-            loop.call_soon_threadsafe(wake)
+            # The loop may be closed by now, if its owner gave up waiting.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(wake)
 
         self._when_done(done)
         yield from arrived

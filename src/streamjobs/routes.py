@@ -49,9 +49,10 @@ class Topic:
             raise ConfigurationError(
                 f"there are two jobs {job.name!r} on topic {self.name!r}; give one a name="
             )
+        kind = _kind(job.function, inline)
         self._agree_on(policy)
         self.jobs[job.name] = job
-        self._kinds[job.name] = _kind(job.function, inline)
+        self._kinds[job.name] = kind
 
     def set_stream(
         self, stream: Stream[..., Any], policy: VirtualPartitions | None, inline: bool
@@ -67,9 +68,10 @@ class Topic:
                 f"topic {self.name!r} is handled by {taken!r} already; one function can call "
                 "both, or another App (another consumer group) can have the second"
             )
+        kind = _kind(stream.function, inline)
         self._agree_on(policy)
         self.stream = stream
-        self._kinds[stream.name] = _kind(stream.function, inline)
+        self._kinds[stream.name] = kind
 
     def _agree_on(self, policy: VirtualPartitions | None) -> None:
         if policy is not None and self.policy is not None and policy != self.policy:
@@ -153,6 +155,11 @@ def carried_key(record: Record) -> bytes | None:
 
 
 def _kind(function: Callable[..., Any], inline: bool) -> ExecutionKind:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"{function.__name__} is a generator function: calling it runs nothing of it. Use "
+            "ctx.emit (or current_context().emit) in place of yield"
+        )
     is_async = inspect.iscoroutinefunction(function)
     if inline and is_async:
         raise ConfigurationError(

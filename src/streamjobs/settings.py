@@ -117,7 +117,7 @@ def _from_environment() -> dict[str, Any]:
     for name, field in Settings.model_fields.items():
         text = os.environ.get(PREFIX + name.upper())
         if text is not None:
-            found[name] = _parse_json(name, text) if field.annotation is Mapped else text
+            found[name] = _parse_json(name, text) if field.annotation == Mapped else text
     return found
 
 
@@ -150,6 +150,11 @@ def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
             known = ", ".join(Settings.model_fields)
             lines.append(f"there is no setting {name!r} (from {source}); known are {known}")
         else:
-            text = problem["msg"]
-            lines.append(f"setting {name}={problem['input']!r} (from {source}): {text}")
+            value = _shown(name, problem["input"])
+            lines.append(f"setting {name}={value} (from {source}): {problem['msg']}")
     return "; ".join(lines)
+
+
+def _shown(name: str, value: object) -> str:
+    """A wrong value; what may hold a password is not shown."""
+    return "..." if Settings.model_fields[name].annotation == Mapped else repr(value)

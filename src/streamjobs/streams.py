@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from streamjobs.context import Context
+from streamjobs.context import Context, refuse_coroutine
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.slices import Slice
 from streamjobs.errors import ConfigurationError
@@ -72,7 +72,10 @@ class Stream(Generic[P, R]):
 
     def _output(self, piece: Slice, result: Any) -> None:
         """What the handler returned goes to its `to` topic."""
-        if result is None or self.to is None:
+        if result is None:
+            return
+        refuse_coroutine(result)
+        if self.to is None:
             return
         if piece.context is None:
             piece.context = Context(piece, piece.current)

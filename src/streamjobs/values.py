@@ -10,6 +10,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
+from streamjobs.broker.quix_values import is_deserializer
 from streamjobs.errors import ConfigurationError, UndecodableRecordError
 from streamjobs.record import Record
 
@@ -59,7 +60,7 @@ def decoder_for(kind: Any, topic: str) -> Decoder:
         return _decode_text
     if isinstance(kind, type) or get_origin(kind) is not None:
         return _decode_as(kind)
-    if callable(kind):
+    if is_deserializer(kind):
         return _decode_with_quix(kind)
     raise ConfigurationError(
         f"stream on {topic!r}: value={kind!r} is none of "

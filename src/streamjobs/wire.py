@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, NotRequired, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, NotRequired, Union, get_args, get_origin, get_type_hints
 
 import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializer
 from typing_extensions import TypedDict
 
 from streamjobs import headers
@@ -19,12 +20,12 @@ from streamjobs.values import explain
 
 __all__ = ("Envelope", "Signature", "job_name", "open_envelope")
 
-_CONFIG = ConfigDict(
-    ser_json_bytes="base64",
-    val_json_bytes="base64",
-    ser_json_inf_nan="strings",
-    arbitrary_types_allowed=False,
-)
+_READING = ConfigDict(val_json_bytes="base64", arbitrary_types_allowed=False)
+_WRITING = CoreConfig(ser_json_bytes="base64", ser_json_inf_nan="strings")
+
+
+_BY_NAME = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+"""Without *args, **kwargs and positional-only ones, all may be given by name."""
 
 
 class Envelope(NamedTuple):
@@ -76,15 +77,21 @@ class Signature:
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self._name = name
         self._signature = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
+        parameters = self._signature.parameters.values()
+        self._plain = {parameter.kind for parameter in parameters} <= _BY_NAME
+        self._defaults = {each.name: _default(each) for each in parameters if _is_optional(each)}
+        hints = _type_hints(name, function)
+        self._ambiguous = [each for each, hint in hints.items() if _is_ambiguous(hint)]
         fields = {
             parameter.name: _field_type(parameter, hints.get(parameter.name, Any))
-            for parameter in self._signature.parameters.values()
+            for parameter in parameters
         }
         try:
             shape: Any = TypedDict("Arguments", fields)  # type: ignore[misc]  # made at run time
-            shape.__pydantic_config__ = _CONFIG
+            shape.__pydantic_config__ = _READING  # type: ignore[attr-defined]
             self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shape)
+            # Not the adapter's own: that one takes no notice of the config of a TypedDict.
+            self._serializer = SchemaSerializer(self._adapter.core_schema, _WRITING)
         except Exception as error:
             raise ConfigurationError(
                 f"job {name!r} has a parameter that cannot be sent as JSON: "
@@ -116,20 +123,19 @@ class Signature:
 
     def with_defaults(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments and the defaults of those left out."""
-        bound = inspect.BoundArguments(self._signature, dict(arguments))
-        bound.apply_defaults()
-        return dict(bound.arguments)
+        return {**self._defaults, **arguments}
 
     def encode(self, ident: str, arguments: dict[str, Any]) -> bytes:
         """The body of the record for bound arguments.
 
         Raises:
-            InvalidArgumentsError: a value has no JSON form.
+            InvalidArgumentsError: a value has no JSON form, or none that leads back to it.
         """
         try:
-            kwargs = self._adapter.dump_json(arguments)
+            kwargs = self._serializer.to_json(arguments)
         except (PydanticSerializationError, ValueError) as error:
             raise InvalidArgumentsError(f"{self._name}: {error}") from None
+        self._check_way_back(arguments, kwargs)
         return orjson.dumps(
             {
                 "job": self._name,
@@ -154,6 +160,22 @@ class Signature:
         except TypeError as error:
             raise UndecodableRecordError(f"arguments of {self._name!r}: {error}") from None
 
+    def _check_way_back(self, arguments: Mapping[str, Any], kwargs: bytes) -> None:
+        """What a worker would not read, or would read as something else, is refused here, where
+        somebody can still mend it.
+        """
+        try:
+            back = self.decode((), orjson.loads(kwargs))
+        except UndecodableRecordError as error:
+            raise InvalidArgumentsError(f"no worker could read this from JSON: {error}") from None
+        for name in self._ambiguous:
+            if back.get(name) != arguments.get(name):
+                raise InvalidArgumentsError(
+                    f"{self._name}{self._signature}: {name}: this {type(arguments[name]).__name__} "
+                    "would reach the worker as another value, since JSON cannot tell the members "
+                    "of its union apart; annotate one type"
+                )
+
     def call_arguments(self, arguments: Mapping[str, Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Positional and keyword arguments for calling the function itself."""
         if self._plain:
@@ -161,20 +183,45 @@ class Signature:
         bound = inspect.BoundArguments(self._signature, dict(arguments))
         return bound.args, bound.kwargs
 
-    @property
-    def _plain(self) -> bool:
-        """No *args, **kwargs, or positional-only ones: all may be given by name."""
-        kinds = {parameter.kind for parameter in self._signature.parameters.values()}
-        return kinds <= {
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            inspect.Parameter.KEYWORD_ONLY,
-        }
-
     def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """As sent by streamjobs itself, all are by name already, also `*args` and `**kwargs`."""
         if not args and kwargs.keys() <= self._signature.parameters.keys():
             return kwargs
         return self._signature.bind(*args, **kwargs).arguments
+
+
+def _type_hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except Exception as error:
+        raise ConfigurationError(
+            f"job {name!r}: its annotations cannot be evaluated: {error}. They are needed at run "
+            "time, so import them outside of `if TYPE_CHECKING:`"
+        ) from error
+    hints.pop("return", None)
+    return hints
+
+
+def _is_ambiguous(hint: Any) -> bool:
+    """Whether there is a choice of types in it, which JSON may not be able to tell apart."""
+    members = get_args(hint)
+    is_union = get_origin(hint) in (Union, UnionType)
+    if is_union and sum(member is not NoneType for member in members) > 1:
+        return True
+    return any(map(_is_ambiguous, members))
+
+
+def _is_optional(parameter: inspect.Parameter) -> bool:
+    return (
+        parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        or parameter.default is not inspect.Parameter.empty
+    )
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return ()
+    return {} if parameter.kind is inspect.Parameter.VAR_KEYWORD else parameter.default
 
 
 def _field_type(parameter: inspect.Parameter, hint: Any) -> Any:

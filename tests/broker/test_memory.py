@@ -107,6 +107,17 @@ def test_a_new_group_starts_where_a_truncated_log_does(cluster: MemoryCluster) -
     assert reader.read("one", 0) == [2, 3]
 
 
+def test_a_commit_that_retention_overtook_is_read_from_the_start(cluster: MemoryCluster) -> None:
+    fill(cluster, "one", 0, 4)
+    first = member(cluster, "a", "one")
+    settle(first)
+    first.commit_now("one", 0, 1, "note")
+    cluster.bounce("a", "one", 0)
+    cluster.truncate("one", 0, before=3)
+    settle(first)
+    assert first.assigned("one", 0)[1:] == (3, "note")
+
+
 def test_a_reader_overtaken_by_retention_goes_on_at_the_start(cluster: MemoryCluster) -> None:
     fill(cluster, "one", 0, 6)
     reader = member(cluster, "a", "one")

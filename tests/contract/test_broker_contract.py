@@ -143,6 +143,13 @@ def refused(write: Write, message: Message) -> bool:
 # Topics.
 
 
+def test_a_member_whose_topic_is_missing_holds_nothing(topic_name: str, join: Join) -> None:
+    reader = join(topic_name)
+    poll_for(2.0, reader)
+    assert reader.held == set()
+    assert reader.records == []
+
+
 def test_topics_are_listed_with_their_partitions(broker: Broker, create: Create) -> None:
     topic = create(3)
     assert broker.topics(WITHIN)[topic] == 3
@@ -325,14 +332,17 @@ def test_metadata_of_4095_characters_of_any_script_is_kept(create: Create, join:
     assert second.assigned(topic, 0).metadata == CJK[:4095]
 
 
-def test_longer_metadata_is_refused(create: Create, join: Join) -> None:
+def test_longer_metadata_is_refused(adapter: str, create: Create, join: Join) -> None:
     topic = create(1)
     first = join(topic)
     poll_until(lambda: first.held, first)
-    assert first.commit_now(topic, 0, 0, CJK).error is not None
     first.commit(topic, 0, 0, CJK)
     poll_until(lambda: first.commits, first)
-    assert first.commits[0].error is not None
+    errors = [first.commits[0].error, first.commit_now(topic, 0, 0, CJK).error]
+    if adapter == "embedded":  # knows no limit
+        assert errors == [None, None]
+    else:
+        assert None not in errors
 
 
 def test_a_rewound_partition_is_read_again_from_what_is_committed(
@@ -402,7 +412,7 @@ def test_members_get_the_topics_they_subscribed_to(create: Create, join: Join) -
     one, other = create(2), create(2, "-other")
     a, b = join(one), join(one, other)
     wanted = {TopicPartition(topic, p) for topic in (one, other) for p in (0, 1)}
-    poll_until(lambda: a.held | b.held == wanted and len(a.held) == 2, a, b)
+    poll_until(lambda: a.held | b.held == wanted and a.held, a, b)
     assert {partition.topic for partition in a.held} == {one}
 
 
@@ -416,12 +426,16 @@ def test_partitions_that_stay_are_not_revoked(create: Create, join: Join) -> Non
     assert sorted(revoked) == sorted(b.held)
 
 
-def test_a_member_that_gets_nothing_is_told_so(create: Create, join: Join) -> None:
+def test_a_member_that_gets_nothing_is_told_so(adapter: str, create: Create, join: Join) -> None:
     topic = create(1)
     a = join(topic)
     poll_until(lambda: a.held, a)
     b = join(topic)
-    poll_until(lambda: ("assigned", []) in b.told, a, b)
+    if adapter == "embedded":  # its protocol says nothing where there is nothing to give
+        poll_for(3.0, a, b)
+        assert b.told == []
+    else:
+        poll_until(lambda: ("assigned", []) in b.told, a, b)
     assert a.held == {(topic, 0)}
 
 

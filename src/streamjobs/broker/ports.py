@@ -46,12 +46,14 @@ class Batch(NamedTuple):
 class Assigned(NamedTuple):
     """A partition that was given to this consumer, and where its group had got to.
 
-    `offset` is the next offset to read: the committed one, or where the log starts.
+    `offset` is the next offset to read: the committed one, or where the log starts if that is
+    later or nothing was committed. `metadata` was committed beside `committed`.
     """
 
     partition: TopicPartition
     offset: int
-    metadata: str
+    metadata: str = ""
+    committed: int = -1
 
 
 class Commit(NamedTuple):

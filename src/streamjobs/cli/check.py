@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from streamjobs.app import App
@@ -110,13 +111,13 @@ def _masked(value: Any) -> Any:
 def _show(report: dict[str, Any], problems: list[str]) -> None:
     console = Console()
     if report:
-        console.print(f"[b]{report['app']}[/]")
+        console.print(f"[b]{escape(report['app'])}[/]")
         console.print(_topics_table(report["topics"]))
         console.print(_settings_table(report["settings"]))
         for note in report["notes"]:
-            console.print(f"[yellow]note:[/] {note}")
+            console.print(f"[yellow]note:[/] {escape(note)}")
     for problem in problems:
-        console.print("[bold red]problem:[/]", problem, soft_wrap=True)
+        console.print("[bold red]problem:[/]", escape(problem), soft_wrap=True)
     if not problems:
         console.print("[green]all good[/]")
 
@@ -129,8 +130,8 @@ def _topics_table(topics: list[dict[str, Any]]) -> Table:
         )
         partitions = topic.get("partitions")
         table.add_row(
-            topic["topic"],
-            handlers,
+            escape(topic["topic"]),
+            escape(handlers),
             "missing" if partitions is None and "partitions" in topic else str(partitions or "?"),
             f"{topic['virtual_partitions']} {topic['distribution']}",
             topic["ordering"],
@@ -141,5 +142,5 @@ def _topics_table(topics: list[dict[str, Any]]) -> Table:
 def _settings_table(settings: dict[str, Any]) -> Table:
     table = Table("setting", "value", "from")
     for name, entry in settings.items():
-        table.add_row(name, str(entry["value"]), entry["from"])
+        table.add_row(name, escape(str(entry["value"])), entry["from"])
     return table

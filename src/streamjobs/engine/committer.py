@@ -56,15 +56,15 @@ class Committer:
             return
         for generation, frozen in self._on_its_way.items():
             generation.committed = frozen
-        self._on_its_way.clear()
-        self._events.committed(result.commits)
+        acknowledged, self._on_its_way = self._on_its_way, {}
+        self._events.committed(acknowledged)
 
     def answered_last(self, result: CommitResult) -> None:
         """The broker's answer to what `freeze_last` returned."""
         if result.error is None:
             for generation, frozen in self._last.items():
                 generation.committed = frozen
-            self._events.committed(result.commits)
+            self._events.committed(self._last)
         else:
             self._events.commit_failed(result.commits, result.error)
 

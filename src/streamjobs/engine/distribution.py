@@ -32,9 +32,15 @@ class Distributor(ABC):
         self._lanes = lanes
         self._next = 0
 
-    @abstractmethod
+    def order(self, key: bytes | None, record: Record) -> Order:
+        """What order is kept for a record with this ordering key."""
+        return record if key is None else key
+
     def push(self, order: Order, record: Record) -> VirtualPartition:
         """Queue the record; returns where."""
+        lane = self._in_turn() if order is record else self.home(order)
+        lane.push(order, record)
+        return lane
 
     @abstractmethod
     def home(self, order: Order) -> VirtualPartition:
@@ -43,55 +49,39 @@ class Distributor(ABC):
     def release(self, lane: VirtualPartition, orders: Sequence[Order]) -> None:  # noqa: B027
         """A slice of `lane` ended in which these orders ran."""
 
-    def _spread(self, record: Record) -> VirtualPartition:
-        """The next virtual partition in turn, for a record without order."""
+    def _in_turn(self) -> VirtualPartition:
+        """The next virtual partition, for a record without order."""
         self._next = (self._next + 1) % len(self._lanes)
-        lane = self._lanes[self._next]
-        lane.push(record, record)
-        return lane
+        return self._lanes[self._next]
 
 
 class Consistent(Distributor):
     """A key always has the same virtual partition: a hash of the key."""
-
-    def push(self, order: Order, record: Record) -> VirtualPartition:
-        if order is record:
-            return self._spread(record)
-        lane = self.home(order)
-        lane.push(order, record)
-        return lane
 
     def home(self, order: Order) -> VirtualPartition:
         assert isinstance(order, bytes)
         return self._lanes[virtual_partition_for(order, len(self._lanes))]
 
 
-class WholeLanes(Consistent):
+class WholeLanes(Distributor):
     """As `Consistent`, and the order that is kept is that of the whole virtual partition."""
 
-    def push(self, order: Order, record: Record) -> VirtualPartition:
-        if order is record:
-            self._next = (self._next + 1) % len(self._lanes)
-            lane = self._lanes[self._next]
-        else:
-            lane = super().home(order)
-        lane.push(lane.index, record)
-        return lane
+    def order(self, key: bytes | None, record: Record) -> Order:
+        return record if key is None else virtual_partition_for(key, len(self._lanes))
 
     def home(self, order: Order) -> VirtualPartition:
-        """Here the order is already the number of a virtual partition."""
         assert isinstance(order, int)
         return self._lanes[order]
 
 
 class Spread(Distributor):
-    """No order at all: records go around, every record is an order of its own."""
+    """No order at all: every record is an order of its own, and they go around."""
 
-    def push(self, order: Order, record: Record) -> VirtualPartition:
-        return self._spread(record)
+    def order(self, key: bytes | None, record: Record) -> Order:
+        return record
 
     def home(self, order: Order) -> VirtualPartition:
-        return self._lanes[0]
+        raise AssertionError("without order there is no home")
 
 
 class Balanced(Distributor):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from streamjobs.broker.ports import Commit, TopicPartition
@@ -10,6 +10,7 @@ from streamjobs.record import Record
 
 if TYPE_CHECKING:
     from streamjobs.engine.generation import Generation
+    from streamjobs.engine.ledger import Frozen
     from streamjobs.engine.slices import Slice
 
 __all__ = ("Events", "Fanout")
@@ -23,14 +24,20 @@ class Events:
     def assigned(self, generation: Generation) -> None:
         """A generation began."""
 
+    def revoking(self, generation: Generation) -> None:
+        """A generation is to end: nothing more starts, running records get a bounded time."""
+
     def revoked(self, generation: Generation, lost: bool) -> None:
         """A generation ended; `lost` when the partition may have had another owner already."""
+
+    def accepted(self, generation: Generation, records: Sequence[Record]) -> None:
+        """Records were read, registered and queued."""
 
     def started(self, piece: Slice) -> None:
         """A slice went to a worker."""
 
-    def finished(self, piece: Slice) -> None:
-        """A worker is through with a slice whose generation still owns the partition."""
+    def settled(self, generation: Generation, records: Sequence[Record]) -> None:
+        """These records succeeded: for the order of their keys they are over."""
 
     def stale(self, piece: Slice) -> None:
         """A slice ended after its generation: its results are ignored."""
@@ -46,12 +53,12 @@ class Events:
         """An attempt failed; the record's key waits `pause` seconds for the next one."""
 
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
-        """A record was given up. It is complete."""
+        """A record was given up: it is over, and complete."""
 
     def left_out(self, generation: Generation, records: Sequence[Record]) -> None:
         """Records that were delivered again, or were complete before this generation."""
 
-    def committed(self, commits: Sequence[Commit]) -> None:
+    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
         """The broker acknowledged these commits."""
 
     def commit_failed(self, commits: Sequence[Commit], error: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamjobs.broker.ports import TopicPartition
@@ -81,7 +81,7 @@ class Generation:
             route.virtual_partitions, self.virtual_partitions
         )
 
-    def order(self, record: Record) -> Hashable:
+    def order(self, record: Record) -> Order:
         """What order is kept for this record; the record itself where it has none.
 
         Raises:
@@ -89,11 +89,15 @@ class Generation:
         """
         ordering_key = self.route.ordering_key
         key = record.key if ordering_key is None else ordering_key(record)
-        return record if key is None else key
+        return self._distributor.order(key, record)
 
     def push(self, order: Order, record: Record) -> VirtualPartition:
         """Queue a registered record; returns the virtual partition it went to."""
         return self._distributor.push(order, record)
+
+    def lane_of(self, order: Order) -> VirtualPartition | None:
+        """Where records of this order wait; None if none does."""
+        return next((lane for lane in self.virtual_partitions if lane.holds(order)), None)
 
     def release(self, lane: VirtualPartition, orders: Sequence[Order]) -> None:
         """A slice with these orders ended: those with nothing pending are free to move."""

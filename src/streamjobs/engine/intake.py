@@ -81,10 +81,12 @@ class Intake:
             del self._paused[generation]
         return roomy
 
-    def forget(self, generation: Generation) -> None:
-        """This generation ended."""
+    def forget(self, generation: Generation) -> bool:
+        """This generation ended; says whether it was paused, which outlives it at the client."""
         self._full_since.pop(generation, None)
+        was_paused = generation in self._paused
         self._paused.pop(generation, None)
+        return was_paused
 
     def _is_full(self, generation: Generation) -> bool:
         return (

@@ -32,7 +32,8 @@ class Ledger:
 
     Args:
         frontier: the offset the group committed: everything below is complete.
-        completed: runs above it which are complete already (a completion map).
+        completed: runs which are complete already (a completion map). They may begin below the
+            frontier: retention can move that past them.
     """
 
     __slots__ = ("_done", "_head", "_shift", "next", "pending")
@@ -46,8 +47,11 @@ class Ledger:
         self.pending = 0
         """Offsets that are registered and not complete."""
         for start, length in completed:
-            self._stretch(start + length)
-            self._done[start - self._shift : start - self._shift + length] = b"\x01" * length
+            low, high = max(start, frontier) - self._shift, start + length - self._shift
+            if high > low:
+                self._stretch(start + length)
+                self._done[low:high] = b"\x01" * (high - low)
+        self._advance()
 
     @property
     def frontier(self) -> int:

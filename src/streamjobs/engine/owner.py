@@ -123,10 +123,7 @@ class Owner(Listener):
             if piece.fatal is not None:
                 self.fatal = self.fatal or piece.fatal
                 self.stop()
-            current = self.scheduler.is_current(piece.generation)
             self.scheduler.finish(piece, self._clock(), self._outbox.keep)
-            if current:
-                self._events.finished(piece)
         return merged
 
     def _poll(self) -> bool:
@@ -266,25 +263,26 @@ class Owner(Listener):
 
     def on_assigned(self, assigned: Sequence[Assigned]) -> None:
         self.joined = True
-        for partition, offset, metadata in assigned:
-            generation = self.scheduler.assign(
-                partition, offset, self._completed(partition, offset, metadata)
-            )
+        for each in assigned:
+            generation = self.scheduler.assign(each.partition, each.offset, self._completed(each))
             if self.stopping:
                 generation.stop()
             self._events.assigned(generation)
 
-    def _completed(self, partition: TopicPartition, offset: int, metadata: str) -> Runs:
+    def _completed(self, assigned: Assigned) -> Runs:
+        if not assigned.metadata:
+            return ()
         try:
-            return completion_map.decode(offset, metadata).runs
+            return completion_map.decode(assigned.committed, assigned.metadata).runs
         except UnreadableMetadataError as error:
-            self._events.unreadable(partition, offset, str(error))
+            self._events.unreadable(assigned.partition, assigned.committed, str(error))
             return ()
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
         generations = self._known(partitions)
         for generation in generations:
             generation.revoke()
+            self._events.revoking(generation)
         self._wait_for(generations)
         self._commit_last(generations)
         for generation in generations:
@@ -321,6 +319,7 @@ class Owner(Listener):
     def _end(self, generation: Generation, lost: bool) -> None:
         self.scheduler.drop(generation)
         self._committer.forget(generation)
-        self._intake.forget(generation)
+        if self._intake.forget(generation):
+            self._consumer.resume(generation.partition)
         self._ended.discard(generation.partition)
         self._events.revoked(generation, lost)

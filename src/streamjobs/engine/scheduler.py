@@ -122,6 +122,7 @@ class Scheduler:
                 self._discard(generation, record, error)
             else:
                 self._make_ready(generation, generation.push(order, record))
+        self._events.accepted(generation, records)
 
     # -- slices go out -----------------------------------------------------------------------
 
@@ -185,6 +186,8 @@ class Scheduler:
 
     def _settle(self, piece: Slice, stop: int, keep: Keep) -> None:
         """The records up to `stop` succeeded."""
+        if stop == piece.merged:
+            return
         generation = piece.generation
         records = piece.records[piece.merged : stop]
         self._forget(piece, records)
@@ -193,6 +196,7 @@ class Scheduler:
                 generation.troubles.pop(order, None)
         if piece.effects:
             records = list(self._kept(piece, stop, keep))
+        self._events.settled(generation, piece.records[piece.merged : stop])
         piece.merged = stop
         self.complete(generation, [record.offset for record in records])
 

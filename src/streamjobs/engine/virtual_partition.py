@@ -94,6 +94,11 @@ class VirtualPartition:
             self._lines[order] = line
             self._lines.move_to_end(order, last=False)
 
+    @property
+    def parked(self) -> bool:
+        """Whether any order is parked here."""
+        return bool(self._parked)
+
     def is_parked(self, order: Order) -> bool:
         """Whether this order is parked here."""
         return order in self._parked

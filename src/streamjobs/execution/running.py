@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from streamjobs.engine.slices import RUNNING, Slice
@@ -30,6 +31,19 @@ def run(piece: Slice) -> None:
     RUNNING.reset(token)
 
 
+class _Cancelled(Exception):
+    """What a handler awaited was cancelled, not the handler itself: its attempt failed."""
+
+    def __init__(self, error: asyncio.CancelledError) -> None:
+        super().__init__("something that the handler awaited was cancelled")
+        self.__cause__ = error
+
+
+def _asked_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def run_async(piece: Slice) -> None:
     """The same for attempts that are awaited."""
     invoke = piece.generation.route.invoke
@@ -41,6 +55,10 @@ async def run_async(piece: Slice) -> None:
                 effects = await invoke(piece, index)  # type: ignore[misc]
             except MemoryError:
                 raise
+            except asyncio.CancelledError as error:
+                if _asked_to_stop():
+                    raise
+                piece.fail(index, _Cancelled(error))
             except Exception as error:
                 piece.fail(index, error)
             else:

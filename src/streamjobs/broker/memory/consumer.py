@@ -160,7 +160,7 @@ class MemoryConsumer(Consumer):
             if granted is None:
                 return
             assigned = [self._where(partition) for partition in granted]
-        for partition, offset, _ in assigned:
+        for partition, offset, *_ in assigned:
             self._readings[partition] = _Reading(offset, offset)
         self._listener.on_assigned(assigned)
 
@@ -169,8 +169,9 @@ class MemoryConsumer(Consumer):
             return self._group.join(self.name, self._options.topics, self._options.instance)
 
     def _where(self, partition: TopicPartition) -> Assigned:
-        start = Committed(self._cluster.log(*partition).start, "")
-        return Assigned(partition, *self._group.committed.get(partition, start))
+        start = self._cluster.log(*partition).start
+        offset, metadata = self._group.committed.get(partition, Committed(start, ""))
+        return Assigned(partition, max(offset, start), metadata, offset)
 
     def _fetch(self, limit: int) -> list[Batch]:
         batches: list[Batch] = []

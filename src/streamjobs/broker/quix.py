@@ -1,0 +1,65 @@
+"""Kafka, by way of Quix Streams."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamjobs.broker.ports import (
+    Broker,
+    Consumer,
+    ConsumerOptions,
+    Listener,
+    Producer,
+    TopicSpec,
+)
+from streamjobs.broker.quix_consumer import QuixConsumer
+from streamjobs.broker.quix_producer import QuixProducer
+from streamjobs.broker.quix_settings import connection_config
+from streamjobs.broker.quix_topics import Topics
+
+__all__ = ("QuixBroker",)
+
+
+class QuixBroker(Broker):
+    """A Kafka cluster.
+
+    Args:
+        address: `host:port`, or several, separated by commas.
+        connection: SASL and TLS settings, by librdkafka's names; dots may be underscores.
+        mock: it is librdkafka's mock cluster; else that is found out with the first `topics`.
+
+    Raises:
+        SettingError: a connection setting is unknown or unusable.
+        ConfigurationError: this version of quixstreams was not checked with streamjobs.
+    """
+
+    def __init__(
+        self, address: str, connection: Mapping[str, Any] | None = None, *, mock: bool = False
+    ) -> None:
+        self._address = address
+        self._connection = connection_config(address, connection or {})
+        self._topics = Topics(address, self._connection, mock)
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def topics(self, timeout: float) -> Mapping[str, int]:
+        return self._topics.counts(timeout)
+
+    def create_topics(self, topics: Sequence[TopicSpec], timeout: float) -> None:
+        self._topics.create(topics, timeout)
+
+    def consumer(self, options: ConsumerOptions, listener: Listener) -> Consumer:
+        if self._topics.mock and options.group_protocol == "classic":
+            # A mock cluster takes the whole session timeout for a classic rebalance.
+            options = dataclasses.replace(options, group_protocol="consumer")
+        return QuixConsumer(self._address, self._connection, options, listener)
+
+    def producer(self, extra: Mapping[str, Any]) -> Producer:
+        return QuixProducer(self._address, self._connection, extra)
+
+    def close(self) -> None:
+        """Nothing was started here."""

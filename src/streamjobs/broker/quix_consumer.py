@@ -1,0 +1,318 @@
+"""A member of a consumer group, over Quix's consumer."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from streamjobs.broker.ports import (
+    Assigned,
+    Batch,
+    Commit,
+    CommitResult,
+    Consumer,
+    ConsumerOptions,
+    Listener,
+    TopicPartition,
+)
+from streamjobs.broker.quix_client import (
+    ConnectionConfig,
+    KafkaError,
+    KafkaException,
+    Message,
+    Offset,
+    logger,
+)
+from streamjobs.broker.quix_errors import REFUSALS, client_error, error_of, unavailable
+from streamjobs.broker.quix_group_client import GroupClient, commit_offsets, within
+from streamjobs.broker.quix_record import batches
+from streamjobs.broker.quix_watch import BrokerWatch
+
+__all__ = ("QuixConsumer",)
+
+MOST_AT_ONCE: Final = 10_000
+LOOK_EVERY: Final = 0.5
+CLOSE_WITHIN: Final = 10.0
+
+
+class QuixConsumer(Consumer):
+    """Reads with its group's other members, cooperatively: what stays is never interrupted."""
+
+    def __init__(
+        self,
+        address: str,
+        connection: ConnectionConfig,
+        options: ConsumerOptions,
+        listener: Listener,
+    ) -> None:
+        self._address = address
+        self._listener = listener
+        self._client = GroupClient(connection, options, self._on_error, self._on_commit)
+        self._watch = BrokerWatch(address, self._client.answers)
+        self._joined = self._closed = False
+        self._failure: BaseException | None = None
+        self._starts: dict[TopicPartition, int] = {}  # of what is assigned
+        self._moved = False  # a rebalance callback ran during this poll
+        self._fresh: set[TopicPartition] = set()  # assigned during this poll
+        self._taken: list[Message] = []  # by polls that were not to take any
+        self._next_look = 0.0
+        self._later: deque[Callable[[], None]] = deque()
+        self._said: set[str] = set()
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def poll(self, limit: int, timeout: float) -> Sequence[Batch]:
+        if self._failure is not None:
+            raise self._failure
+        self._watch.check()
+        self._tell()
+        self._moved = False
+        self._fresh.clear()
+        try:
+            self._join()
+            messages = self._take(limit, timeout) if limit else self._look()
+            if self._moved:
+                messages = self._trusted(messages)
+                self._taken = self._trusted(self._taken)
+        except KafkaException as error:
+            raise client_error(self._address, "consumer_config", error) from None
+        if any(map(Message.error, messages)):
+            messages = self._without_errors(messages)
+        found = batches(messages)
+        if not found:
+            self._tell()
+        return found
+
+    def _on_error(self, error: Any) -> None:
+        self._watch.on_error(error)
+
+    def _join(self) -> None:
+        if not self._joined:
+            self._client.join(
+                on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            self._joined = True
+
+    def _take(self, limit: int, timeout: float) -> list[Any]:
+        if self._taken:
+            messages, self._taken = self._taken[:limit], self._taken[limit:]
+            return messages
+        # `consume(n, timeout)` would wait for a full batch.
+        messages = self._client.consume(min(limit, MOST_AT_ONCE), 0)
+        if not messages and timeout > 0:
+            message = self._client.poll(timeout)
+            return [] if message is None else [message]
+        return messages
+
+    def _look(self) -> list[Any]:
+        """Keep the membership alive. Only a poll that may take something runs callbacks: so now
+        and then take one message, for the next poll that wants any.
+        """
+        now = time.monotonic()
+        if self._starts and now < self._next_look:
+            self._client.consume(0, 0)
+        else:
+            self._next_look = now + LOOK_EVERY
+            self._taken += self._client.consume(1, 0)
+        return []
+
+    def _trusted(self, messages: list[Any]) -> list[Any]:
+        """Partitions moved during this poll: leave out what may be of before."""
+        kept, again = [], set()
+        for message in messages:
+            place = TopicPartition(message.topic(), message.partition())
+            if place in self._fresh:
+                again.add(place)
+            elif place in self._starts or message.error() is not None:
+                kept.append(message)
+        for place in again:
+            self._client.read_from(place, self._starts[place])
+        return kept
+
+    def _without_errors(self, messages: list[Any]) -> list[Any]:
+        records = []
+        for message in messages:
+            if message.error() is None:
+                records.append(message)
+            else:
+                self._note(TopicPartition(message.topic(), message.partition()), message.error())
+        return records
+
+    def _note(self, place: TopicPartition, error: Any) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._later.append(partial(self._tell_end, place))
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._later.append(partial(self._reset, place))
+        elif error.fatal() or error.code() in REFUSALS:
+            self._failure = unavailable(self._address, error)
+        elif error.str() not in self._said:
+            self._said.add(error.str())
+            logger.warning("Kafka at %s: %s", self._address, error.str())
+
+    def _tell(self) -> None:
+        """What is to be told after the records of the poll it belongs to."""
+        while self._later:
+            self._later.popleft()()
+
+    def _tell_end(self, place: TopicPartition) -> None:
+        if place in self._starts:
+            self._listener.on_end(place)
+
+    def _reset(self, place: TopicPartition) -> None:
+        """The log has no such offset. Deleted by retention: go on behind the gap. Else the topic
+        was made anew, and nothing that is known of the old one holds.
+        """
+        if place not in self._starts:
+            return
+        with self._guard():
+            position = self._client.position([Offset(*place)])[0].offset
+            wanted = max(position, self._starts[place])
+            origin = self._client.origin(place)
+            logger.warning("%s has no offset %d: going on at %d", place, wanted, origin)
+            if origin < wanted:
+                self._listener.on_lost([place])
+            self._starts[place] = origin
+            self._client.read_from(place, origin)
+            if origin < wanted:
+                self._listener.on_assigned([Assigned(place, origin, "")])
+
+    def pause(self, partition: TopicPartition) -> None:
+        if partition in self._starts:
+            self._client.pause([Offset(*partition)])
+
+    def resume(self, partition: TopicPartition) -> None:
+        if partition in self._starts:
+            self._client.resume([Offset(*partition)])
+
+    def rewind(self, partition: TopicPartition) -> Assigned | None:
+        if partition not in self._starts:
+            return None
+        try:
+            [assigned] = self._client.positions([partition])
+            self._client.read_from(partition, assigned.offset)
+        except KafkaException as error:
+            raise unavailable(self._address, error, self._watch.reason) from None
+        self._starts[partition] = assigned.offset
+        self._taken = [m for m in self._taken if (m.topic(), m.partition()) != partition]
+        return assigned
+
+    # -- the group's decisions -----------------------------------------------------------------
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Nothing may be raised into librdkafka: the next poll raises it."""
+        try:
+            yield
+        except KafkaException as error:
+            self._failure = self._failure or unavailable(self._address, error, self._watch.reason)
+        except BaseException as error:
+            self._failure = self._failure or error
+
+    def _on_assign(self, _client: Any, partitions: Sequence[Any]) -> None:
+        self._moved = True
+        with self._guard():
+            assigned = self._client.positions(_places(partitions))
+            offsets = [Offset(*each.partition, each.offset) for each in assigned]
+            self._client.incremental_assign(offsets)
+            if offsets:
+                self._client.resume(offsets)  # a pause outlives its assignment
+            self._starts.update({each.partition: each.offset for each in assigned})
+            self._fresh.update(each.partition for each in assigned)
+            self._listener.on_assigned(assigned)
+
+    def _on_revoke(self, _client: Any, partitions: Sequence[Any]) -> None:
+        self._give_up(partitions, self._listener.on_revoked)
+
+    def _on_lost(self, _client: Any, partitions: Sequence[Any]) -> None:
+        self._give_up(partitions, self._listener.on_lost)
+
+    def _give_up(
+        self, partitions: Sequence[Any], tell: Callable[[Sequence[TopicPartition]], None]
+    ) -> None:
+        self._moved = True
+        places = [place for place in _places(partitions) if place in self._starts]
+        if places:
+            with self._guard():
+                tell(places)
+        for place in places:
+            del self._starts[place]
+        self._fresh.difference_update(places)
+        with self._guard():
+            self._client.incremental_unassign(list(partitions))
+
+    # -- committing ----------------------------------------------------------------------------
+
+    def commit(self, commits: Sequence[Commit]) -> None:
+        if not commits:
+            return
+        try:
+            self._client.commit(offsets=commit_offsets(commits), asynchronous=True)
+        except KafkaException as error:
+            result = CommitResult(commits, error_of(error).str())
+            self._later.append(partial(self._listener.on_committed, result))
+
+    def _on_commit(self, error: Any, partitions: Sequence[Any]) -> None:
+        if self._closed:
+            return
+        with self._guard():
+            commits = [
+                Commit(TopicPartition(p.topic, p.partition), p.offset, p.metadata or "")
+                for p in partitions
+            ]
+            self._listener.on_committed(CommitResult(commits, _problem(error, partitions)))
+
+    def commit_now(self, commits: Sequence[Commit], timeout: float) -> CommitResult:
+        if not commits:
+            return CommitResult(commits, None)
+        offsets = commit_offsets(commits)
+        try:
+            answers = within(
+                timeout, lambda: self._client.commit(offsets=offsets, asynchronous=False)
+            )
+        except KafkaException as error:
+            return CommitResult(commits, error_of(error).str())
+        except (TimeoutError, RuntimeError) as error:
+            return CommitResult(commits, str(error))
+        return CommitResult(commits, _problem(None, answers or ()))
+
+    # -- leaving -------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        if self._closed or not self._joined:
+            self._closed = True
+            return
+        try:
+            # Here and not in the callback: that one runs in the thread that closes the client.
+            if self._starts:
+                self._listener.on_revoked(list(self._starts))
+        finally:
+            self._closed = True
+            self._starts.clear()
+            self._leave()
+
+    def _leave(self) -> None:
+        try:
+            within(CLOSE_WITHIN, self._client.close)
+        except TimeoutError:
+            logger.warning(
+                "Kafka at %s does not answer: left without a word; the group gives our "
+                "partitions away when its session timeout is over",
+                self._address,
+            )
+        except (KafkaException, RuntimeError) as error:
+            logger.warning("Kafka at %s: leaving the group failed: %s", self._address, error)
+
+
+def _places(partitions: Sequence[Any]) -> list[TopicPartition]:
+    return [TopicPartition(each.topic, each.partition) for each in partitions]
+
+
+def _problem(error: Any, partitions: Sequence[Any]) -> str | None:
+    for each in (error, *(partition.error for partition in partitions)):
+        if each is not None:
+            return str(each.str())
+    return None

@@ -1,0 +1,60 @@
+"""From the client's errors to ours: what happened, and what to look at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamjobs.broker.quix_client import KafkaError, KafkaException
+from streamjobs.errors import BrokerUnavailableError, SettingError, StreamjobsError
+
+__all__ = ("REFUSALS", "UNKNOWN", "client_error", "error_of", "unavailable")
+
+_CREDENTIALS = "Check sasl.mechanism, sasl.username and sasl.password in the connection settings."
+_TLS = "Check security.protocol and the ssl.* settings: does this port speak TLS?"
+_RIGHTS = "Ask for the ACLs: Read on its topics and on its group, Describe on the cluster."
+
+REFUSALS = {
+    KafkaError._AUTHENTICATION: _CREDENTIALS,
+    KafkaError.SASL_AUTHENTICATION_FAILED: _CREDENTIALS,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: _RIGHTS,
+}
+"""Errors that trying again does not mend, and what to check."""
+
+_ADVICE = {
+    **REFUSALS,
+    KafkaError._SSL: _TLS,
+    KafkaError._FENCED: "Does another process run with the same instance name?",
+    KafkaError.FENCED_INSTANCE_ID: "Does another process run with the same instance name?",
+    KafkaError.UNSUPPORTED_VERSION: 'group_protocol="consumer" needs Kafka 4: try "classic".',
+}
+_DEFAULT = "Is it running there, and does its advertised.listeners name an address we can reach?"
+
+UNKNOWN = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
+"""No such topic, or no such partition of it."""
+
+
+def error_of(exception: KafkaException) -> Any:
+    """The KafkaError inside of the exception."""
+    return exception.args[0]
+
+
+def unavailable(address: str, error: Any, reason: str = "") -> BrokerUnavailableError:
+    """`error` is a KafkaError or a KafkaException; `reason` is what the client said last."""
+    error = error_of(error) if isinstance(error, KafkaException) else error
+    advice = _ADVICE.get(error.code(), _DEFAULT)
+    what = f"{error.str()}; {reason}" if reason and reason != error.str() else error.str()
+    return BrokerUnavailableError(f"Kafka at {address}: {what}. {advice}")
+
+
+def client_error(address: str, where: str, exception: KafkaException) -> StreamjobsError:
+    """What the client said no to: its settings (`where` they came from), or the broker."""
+    error = error_of(exception)
+    if error.code() == KafkaError._INVALID_ARG:
+        return SettingError(f"{where}: {error.str().strip()}")
+    return unavailable(address, error)

@@ -1,0 +1,132 @@
+"""What goes to librdkafka: the connection, and what a consumer and a producer are set to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from streamjobs.broker.ports import ConsumerOptions
+from streamjobs.broker.quix_client import AUTO_CREATE, ConnectionConfig
+from streamjobs.errors import SettingError
+
+__all__ = ("connection_config", "consumer_settings", "offset_reset", "producer_settings")
+
+_OURS = "streamjobs sets it itself"
+_CALLBACKS = dict.fromkeys(("error_cb", "stats_cb", "logger", "log.queue"), _OURS)
+
+_CONSUMER_OWNED = {
+    **_CALLBACKS,
+    "bootstrap.servers": "set the broker",
+    "group.id": "it is the app's name",
+    "group.instance.id": "set the instance",
+    "group.protocol": "set the group_protocol",
+    "enable.auto.commit": "a commit follows what handlers have completed",
+    "enable.auto.offset.store": "a commit follows what handlers have completed",
+    "enable.partition.eof": _OURS,
+    "on_commit": _OURS,
+    "partition.assignment.strategy": "the group must rebalance cooperatively",
+}
+_PRODUCER_OWNED = {
+    **_CALLBACKS,
+    "bootstrap.servers": "set the broker",
+    "acks": "an offset counts when all replicas have what its handler wrote",
+    "request.required.acks": "an offset counts when all replicas have what its handler wrote",
+    "delivery.report.only.error": _OURS,
+    "dr_cb": _OURS,
+    "on_delivery": _OURS,
+    "enable.idempotence": "without it a retry may change the order of a key",
+    "partitioner": "every client must find a key in the same partition",
+    "transactional.id": _OURS,
+}
+_CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type")
+
+
+def connection_config(address: str, connection: Mapping[str, Any]) -> ConnectionConfig:
+    """Quix's connection settings; the names may be dotted, as librdkafka's, or underscored.
+
+    Raises:
+        SettingError: names the setting, never its value: it may be a secret.
+    """
+    settings = {name.replace(".", "_"): value for name, value in connection.items()}
+    if "bootstrap_servers" in settings:
+        raise SettingError("connection: bootstrap_servers: set the broker instead")
+    try:
+        return ConnectionConfig(bootstrap_servers=address, **settings)
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        name = str(problem["loc"][0])
+        text = problem["msg"] if problem["type"] != "extra_forbidden" else _unknown(name)
+        # `from None`: pydantic's own message would show the value.
+        raise SettingError(f"connection: {name}: {text}") from None
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, ConnectionConfig.model_fields, n=1)
+    hint = f"did you mean {near[0]}?" if near else "is it one of consumer_config, producer_config?"
+    return f"no such connection setting; {hint}"
+
+
+def consumer_settings(options: ConsumerOptions) -> dict[str, Any]:
+    """Settings of a group member, without those Quix takes as arguments.
+
+    Raises:
+        SettingError: `options.extra` sets what streamjobs must set.
+    """
+    _refuse_owned("consumer_config", options.extra, _CONSUMER_OWNED)
+    settings: dict[str, Any] = {
+        # With librdkafka's second, a queue that filled up once is refilled once a second.
+        "fetch.queue.backoff.ms": 10,
+        "enable.partition.eof": options.report_ends,
+        # Quix's own statistics: it only logs with them, and they cost a JSON parse.
+        "statistics.interval.ms": 0,
+        **options.extra,
+    }
+    if options.group_protocol == "consumer":
+        for name in _CLASSIC_ONLY:  # the broker decides these, and librdkafka refuses them
+            settings.pop(name, None)
+        return settings | {"group.protocol": "consumer"}
+    settings["partition.assignment.strategy"] = "cooperative-sticky"
+    if options.instance is not None:
+        settings["group.instance.id"] = options.instance
+    return settings
+
+
+def offset_reset(options: ConsumerOptions) -> str:
+    """Where a partition without a commit starts: "earliest" (default) or "latest".
+
+    Raises:
+        SettingError: it is another word.
+    """
+    reset = options.extra.get("auto.offset.reset", "earliest")
+    if reset not in {"earliest", "latest"}:
+        raise SettingError('consumer_config: auto.offset.reset: "earliest" or "latest"')
+    return str(reset)
+
+
+def producer_settings(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a producer.
+
+    Raises:
+        SettingError: `extra` sets what streamjobs must set.
+    """
+    _refuse_owned("producer_config", extra, _PRODUCER_OWNED)
+    return {
+        "linger.ms": 5,
+        # A mistyped topic is an error, not a new topic.
+        AUTO_CREATE: False,
+        "statistics.interval.ms": 0,
+        **extra,
+        "acks": "all",
+        "enable.idempotence": True,
+        # As Kafka's own client: murmur2 of the key; without a key, anywhere.
+        "partitioner": "murmur2_random",
+    }
+
+
+def _refuse_owned(where: str, extra: Mapping[str, Any], owned: Mapping[str, str]) -> None:
+    for name in extra:
+        if name in owned:
+            raise SettingError(f"{where}: {name} cannot be set here: {owned[name]}")

@@ -1,0 +1,139 @@
+"""Listing and creating topics, over Quix's admin client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streamjobs.broker.ports import TopicSpec
+from streamjobs.broker.quix_client import (
+    QUIET,
+    ConnectionConfig,
+    KafkaError,
+    KafkaException,
+    NewTopic,
+    TopicAdmin,
+    logger,
+)
+from streamjobs.broker.quix_errors import REFUSALS, client_error, error_of, unavailable
+from streamjobs.errors import BrokerUnavailableError, TopicError
+
+__all__ = ("Topics",)
+
+
+class Topics:
+    """The topics of one cluster.
+
+    Attributes:
+        mock: whether the cluster is librdkafka's mock cluster; known with the first answer.
+    """
+
+    def __init__(self, address: str, connection: ConnectionConfig, mock: bool) -> None:
+        self.mock = mock
+        self._address = address
+        self._reason = ""
+        self._refusal: BrokerUnavailableError | None = None
+        self._admin = TopicAdmin(
+            connection,
+            logger=QUIET,  # type: ignore[arg-type]  # the client only calls its `log`
+            extra_config={"error_cb": self._on_error},
+        )
+
+    def _on_error(self, error: Any) -> None:
+        if error.code() in REFUSALS:
+            self._refusal = self._refusal or unavailable(self._address, error)
+        elif error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._reason = error.str()
+
+    def counts(self, timeout: float) -> dict[str, int]:
+        """Name and partitions, without Kafka's own topics.
+
+        Raises:
+            BrokerUnavailableError: nobody answered within `timeout` seconds.
+            SettingError: the connection settings are unusable.
+        """
+        topics = self._metadata(timeout).topics
+        return {
+            name: len(topic.partitions)
+            for name, topic in topics.items()
+            if topic.error is None and not name.startswith("__")
+        }
+
+    def _metadata(self, timeout: float) -> Any:
+        """Ask for a second first: the answer to that fails at once where we are refused, and the
+        client knows the reason only then.
+        """
+        deadline = time.monotonic() + timeout
+        self._refusal = None
+        patience = 1.0
+        while True:
+            left = max(0.1, deadline - time.monotonic())
+            try:
+                metadata = self._client.list_topics(timeout=min(patience, left))
+            except KafkaException as error:
+                self._client.poll(0)
+                if self._refusal is not None:
+                    raise self._refusal from None
+                if patience >= left:
+                    raise unavailable(self._address, error, self._reason) from None
+                patience *= 3
+                continue
+            self.mock = str(metadata.cluster_id).startswith("mockCluster")
+            return metadata
+
+    @property
+    def _client(self) -> Any:
+        try:
+            return self._admin.admin_client
+        except KafkaException as error:
+            raise client_error(self._address, "connection", error) from None
+
+    def create(self, specs: Sequence[TopicSpec], timeout: float) -> None:
+        """Create what is missing and wait until it can be seen.
+
+        Raises:
+            TopicError: the cluster refused.
+            BrokerUnavailableError: as `counts`.
+        """
+        deadline = time.monotonic() + timeout
+        existing = self.counts(timeout)
+        missing = {spec.name: spec for spec in specs if spec.name not in existing}
+        if not missing:
+            return
+        if self.mock:
+            self._touch(missing, timeout)
+        else:
+            self._request(missing, timeout)
+        while missing.keys() - self.counts(timeout).keys():
+            if time.monotonic() > deadline:
+                raise TopicError(f"created, but not to be seen yet: {', '.join(sorted(missing))}")
+            time.sleep(0.02)
+
+    def _request(self, missing: Mapping[str, TopicSpec], timeout: float) -> None:
+        """Not by Quix's `create_topics`: that one sleeps a second before it looks."""
+        wanted = [
+            NewTopic(spec.name, spec.partitions, spec.replication) for spec in missing.values()
+        ]
+        answers = self._client.create_topics(
+            wanted, operation_timeout=timeout, request_timeout=timeout
+        )
+        for name, answer in answers.items():
+            try:
+                answer.result()
+            except KafkaException as exception:
+                error = error_of(exception)
+                if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise TopicError(f"topic {name!r} cannot be created: {error.str()}") from None
+            else:
+                logger.info("topic %s created, %d partitions", name, missing[name].partitions)
+
+    def _touch(self, missing: Mapping[str, TopicSpec], timeout: float) -> None:
+        """A mock cluster answers no CreateTopics; it makes a topic when somebody asks for it, with
+        its own number of partitions.
+        """
+        for name, spec in missing.items():
+            topic = self._client.list_topics(name, timeout=timeout).topics[name]
+            got = len(topic.partitions)
+            say = logger.info if got == spec.partitions else logger.warning
+            say("topic %s made by the mock cluster, %d partitions", name, got)

@@ -1,0 +1,136 @@
+"""What is promised about commits, and about what runs again after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from streamjobs.broker.ports import TopicPartition
+from streamjobs.testing.guarantees.base import Guarantee, concerns
+from streamjobs.testing.guarantees.progress import Progress
+from streamjobs.testing.history import (
+    Assigned,
+    Committed,
+    Delivered,
+    Event,
+    Finished,
+    Removed,
+    Sent,
+    Settled,
+    Started,
+)
+
+__all__ = ("CommitNeverAhead", "ReplayBounded")
+
+
+class CommitNeverAhead(Guarantee):
+    """An offset counts as complete only when its effects are acknowledged by the broker: what is
+    committed, as the frontier or in the completion map, was settled by the generation that
+    committed it or committed before it began; what it emitted is in the log.
+
+    Args:
+        emits: whether every record emits, so that settled alone is not enough.
+    """
+
+    def __init__(self, *, emits: bool = False) -> None:
+        super().__init__()
+        self._emits = emits
+        self._sent: dict[TopicPartition, list[int]] = {}
+        self._removed: dict[TopicPartition, set[int]] = {}
+        self._succeeded: dict[str, set[int]] = {}
+        self._discarded: dict[str, set[int]] = {}
+        self._delivered: dict[TopicPartition, set[int]] = {}
+        self._progress: dict[str, Progress] = {}
+
+    def judge(self, event: Event) -> None:
+        match event:
+            case Sent():
+                self._sent.setdefault(event.partition, []).append(event.offset)
+            case Removed():
+                self._removed.setdefault(event.partition, set()).add(event.offset)
+            case Assigned():
+                self._progress[event.generation] = Progress(event.frontier, event.completed)
+            case Finished(error=None):
+                self._succeeded.setdefault(event.generation, set()).add(event.offset)
+            case Delivered():
+                self._delivered.setdefault(event.partition, set()).add(event.offset)
+            case Settled(how="discarded"):
+                self._discarded.setdefault(event.generation, set()).add(event.offset)
+                self._progress[event.generation].settle(event.offset)
+            case Settled():
+                self._progress[event.generation].settle(event.offset)
+            case Committed():
+                self._judge_commit(event)
+
+    def _judge_commit(self, event: Committed) -> None:
+        for offset in _covered(event, self._sent.get(event.partition, ())):
+            if offset in self._removed.get(event.partition, ()):
+                continue
+            missing = self._missing(event, offset)
+            if missing:
+                self.violated(
+                    f"{event.member} committed {event.partition} up to {event.frontier} with "
+                    f"offset {offset} complete, which {missing}",
+                    concerns(event.partition, (offset,)),
+                )
+                return
+
+    def _missing(self, event: Committed, offset: int) -> str | None:
+        progress = self._progress[event.generation]
+        if progress.began_with(offset):
+            return None
+        if offset not in progress.settled:
+            return "its generation had not settled"
+        if offset in self._discarded.get(event.generation, ()):
+            return None
+        if offset not in self._succeeded.get(event.generation, ()):
+            return "no attempt of its generation had brought to success"
+        if self._emits and offset not in self._delivered.get(event.partition, ()):
+            return "had emitted something that was not in the log"
+        return None
+
+
+class ReplayBounded(Guarantee):
+    """Replay is bounded by the records in flight plus those completed since the last commit,
+    however slow the slowest is: what an acknowledged commit covers, in its frontier or in its
+    completion map, does not run again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._committed: dict[TopicPartition, Committed] = {}
+        self._at_start: dict[str, Committed] = {}
+        self._settled: dict[TopicPartition, set[int]] = {}
+        self.replayed = 0
+        """Records that ran again although they had been settled before."""
+
+    def judge(self, event: Event) -> None:
+        match event:
+            case Committed():
+                self._committed[event.partition] = event
+            case Assigned():
+                if event.partition in self._committed:
+                    self._at_start[event.generation] = self._committed[event.partition]
+            case Settled():
+                self._settled.setdefault(event.partition, set()).add(event.offset)
+            case Started():
+                self._judge_start(event)
+
+    def _judge_start(self, event: Started) -> None:
+        if event.attempt == 1 and event.offset in self._settled.get(event.partition, ()):
+            self.replayed += 1
+        committed = self._at_start.get(event.generation)
+        if committed is not None and list(_covered(committed, (event.offset,))):
+            self.violated(
+                f"offset {event.offset} of {event.partition} ran again in {event.member}, though "
+                f"{committed.member} had committed it as complete",
+                concerns(event.partition, (event.offset,)),
+            )
+
+
+def _covered(commit: Committed, offsets: Iterable[int]) -> Iterator[int]:
+    """Those offsets that a commit says are complete."""
+    for offset in offsets:
+        if offset < commit.frontier or any(
+            start <= offset < start + length for start, length in commit.completed
+        ):
+            yield offset

@@ -1,0 +1,76 @@
+"""What is promised about every record."""
+
+from __future__ import annotations
+
+from streamjobs.broker.ports import TopicPartition
+from streamjobs.testing.guarantees.base import Guarantee, concerns
+from streamjobs.testing.history import Committed, Delivered, Event, Removed, Sent, Settled
+
+__all__ = ("NoLoss",)
+
+
+class NoLoss(Guarantee):
+    """Nothing is dropped silently. Every record ends as done, dead-lettered (acknowledged), or
+    discarded by a policy the user wrote; and the last commit says so.
+
+    Check it when everything has come to rest.
+
+    Args:
+        emits: whether every record that is done has emitted something, which must be in the log.
+    """
+
+    def __init__(self, *, emits: bool = False) -> None:
+        super().__init__()
+        self._emits = emits
+        self._open: dict[tuple[TopicPartition, int], None] = {}
+        self._silent: dict[tuple[TopicPartition, int], None] = {}
+        self._uncommitted: dict[TopicPartition, dict[int, None]] = {}
+
+    def judge(self, event: Event) -> None:
+        match event:
+            case Sent(partition=partition, offset=offset):
+                self._open[partition, offset] = None
+                self._silent[partition, offset] = None
+                self._uncommitted.setdefault(partition, {})[offset] = None
+            case Removed(partition=partition, offset=offset):
+                self._close(partition, offset)
+                self._silent.pop((partition, offset), None)
+                self._uncommitted.get(partition, {}).pop(offset, None)
+            case Settled(partition=partition, offset=offset, how=how):
+                self._close(partition, offset)
+                if how != "done":
+                    self._silent.pop((partition, offset), None)
+            case Delivered(partition=partition, offset=offset):
+                self._silent.pop((partition, offset), None)
+            case Committed(partition=partition, frontier=frontier, completed=completed):
+                waiting = self._uncommitted.get(partition, {})
+                for offset in [each for each in waiting if each < frontier]:
+                    del waiting[offset]
+                for start, length in completed:
+                    for offset in range(start, start + length):
+                        waiting.pop(offset, None)
+
+    def _close(self, partition: TopicPartition, offset: int) -> None:
+        self._open.pop((partition, offset), None)
+
+    def conclude(self) -> None:
+        for partition, offset in self._open:
+            self._report(partition, offset, "was never settled", len(self._open))
+            return
+        if self._emits:
+            for partition, offset in self._silent:
+                self._report(
+                    partition, offset, "is done, but what it emitted is not there",
+                    len(self._silent),
+                )  # fmt: skip
+                return
+        for partition, waiting in self._uncommitted.items():
+            for offset in waiting:
+                self._report(partition, offset, "was never committed", len(waiting))
+                return
+
+    def _report(self, partition: TopicPartition, offset: int, what: str, count: int) -> None:
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        self.violated(
+            f"offset {offset} of {partition} {what}{more}", concerns(partition, (offset,))
+        )

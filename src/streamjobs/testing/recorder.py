@@ -1,0 +1,190 @@
+"""From the engine's hooks to a history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import count
+
+from streamjobs.engine import completion_map
+from streamjobs.engine.effects import Effects
+from streamjobs.engine.events import Events
+from streamjobs.engine.generation import Generation
+from streamjobs.engine.ledger import Frozen
+from streamjobs.engine.route import Route
+from streamjobs.engine.slices import Order, Slice
+from streamjobs.record import Record
+from streamjobs.testing.history import (
+    Accepted,
+    Assigned,
+    Committed,
+    Event,
+    Finished,
+    Revoked,
+    Revoking,
+    Settled,
+    Started,
+)
+
+__all__ = ("Recorder",)
+
+
+class Recorder(Events):
+    """Listens to one process, and writes down what it does.
+
+    Args:
+        member: the process's name in the history; each life of a process needs its own.
+        clock: seconds, the same clock for all processes of one history.
+        write: takes each event, from several threads.
+    """
+
+    def __init__(
+        self, member: str, clock: Callable[[], float], write: Callable[[Event], None]
+    ) -> None:
+        self._member = member
+        self._clock = clock
+        self._write = write
+        self._numbers = count(1)
+        self._names: dict[Generation, str] = {}
+
+    def observe(self, route: Route) -> Route:
+        """The same route, with each attempt written down. Costs a call an attempt: for proof,
+        not for production.
+        """
+        if route.execution == "asyncio":
+            return dataclasses.replace(route, invoke=_ObservedAsync(self, route).invoke)
+        return dataclasses.replace(route, invoke=_Observed(self, route).invoke)
+
+    def started_attempt(self, piece: Slice, index: int) -> None:
+        """An attempt begins."""
+        record, generation = piece.records[index], piece.generation
+        self._write(
+            Started(
+                self._clock(),
+                self._member,
+                self._names[generation],
+                generation.partition,
+                record.offset,
+                order_text(piece.orders[index]),
+                piece.lane.index,
+                piece.attempt(index),
+            )
+        )
+
+    def finished_attempt(self, piece: Slice, index: int, error: BaseException | None) -> None:
+        """An attempt ends."""
+        generation = piece.generation
+        self._write(
+            Finished(
+                self._clock(),
+                self._member,
+                self._names[generation],
+                generation.partition,
+                piece.records[index].offset,
+                None if error is None else f"{type(error).__name__}: {error}",
+            )
+        )
+
+    # -- the engine's hooks ------------------------------------------------------------------
+
+    def assigned(self, generation: Generation) -> None:
+        name = f"{self._member}/{next(self._numbers)}"
+        self._names[generation] = name
+        ledger = generation.ledger
+        self._write(
+            Assigned(
+                self._clock(),
+                self._member,
+                name,
+                generation.partition,
+                ledger.frontier,
+                tuple(ledger.runs()),
+            )
+        )
+
+    def revoking(self, generation: Generation) -> None:
+        self._write(Revoking(self._clock(), self._member, self._names[generation]))
+
+    def revoked(self, generation: Generation, lost: bool) -> None:
+        name = self._names[generation]
+        self._write(Revoked(self._clock(), self._member, name, generation.partition, lost))
+
+    def accepted(self, generation: Generation, records: Sequence[Record]) -> None:
+        name, described = self._names[generation], []
+        for record in records:
+            try:
+                order = generation.order(record)
+                lane = generation.lane_of(order)
+            except Exception:
+                continue  # its partitioner raised: it was discarded, and is not queued
+            if lane is not None:
+                described.append((record.offset, order_text(order), lane.index))
+        at = self._clock()
+        self._write(Accepted(at, self._member, name, generation.partition, tuple(described)))
+
+    def settled(self, generation: Generation, records: Sequence[Record]) -> None:
+        for record in records:
+            self._settle(generation, record, "done")
+
+    def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
+        self._settle(generation, record, "discarded")
+
+    def _settle(self, generation: Generation, record: Record, how: str) -> None:
+        name = self._names[generation]
+        self._write(
+            Settled(self._clock(), self._member, name, generation.partition, record.offset, how)
+        )
+
+    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
+        for generation, (frontier, metadata) in frozen.items():
+            self._write(
+                Committed(
+                    self._clock(),
+                    self._member,
+                    self._names[generation],
+                    generation.partition,
+                    frontier,
+                    tuple(completion_map.decode(frontier, metadata).runs),
+                )
+            )
+
+
+class _Observed:
+    """Attempts of a route, each written down."""
+
+    def __init__(self, recorder: Recorder, route: Route) -> None:
+        self._recorder = recorder
+        self._invoke = route.invoke
+
+    def invoke(self, piece: Slice, index: int) -> Effects | Awaitable[Effects | None] | None:
+        self._recorder.started_attempt(piece, index)
+        error: BaseException | None = None
+        try:
+            return self._invoke(piece, index)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._recorder.finished_attempt(piece, index, error)
+
+
+class _ObservedAsync(_Observed):
+    """The same, awaited."""
+
+    async def invoke(self, piece: Slice, index: int) -> Effects | None:
+        self._recorder.started_attempt(piece, index)
+        error: BaseException | None = None
+        try:
+            return await self._invoke(piece, index)  # type: ignore[misc]
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._recorder.finished_attempt(piece, index, error)
+
+
+def order_text(order: Order) -> str | None:
+    """An order as text; None where a record carries none."""
+    if isinstance(order, Record):
+        return None
+    return order.decode(errors="backslashreplace") if isinstance(order, bytes) else str(order)

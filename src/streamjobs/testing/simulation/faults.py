@@ -1,0 +1,55 @@
+"""The faults a simulation can inject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from streamjobs.errors import ConfigurationError
+
+__all__ = ("ALL", "parse")
+
+ALL: Final = {
+    "error": "a handler raises",
+    "slow": "a handler takes seconds",
+    "endless": "a handler does not end",
+    "crash": "a process ends between two steps, all its memory lost",
+    "crash-inside": "a process ends inside of a turn, before or after one of its requests",
+    "freeze": "a process stands still for longer than its session, and wakes up",
+    "expire": "a member's session ends, and it does not know",
+    "join": "another process joins",
+    "leave": "a process leaves in good order",
+    "rebalance": "partitions move between members",
+    "bounce": "a partition is taken away and given back to the same member",
+    "storm": "several rebalances at once",
+    "commit-refused": "a commit fails",
+    "commit-unanswered": "a commit is applied, and its answer is lost",
+    "send-refused": "an emitted record is not written",
+    "send-unanswered": "an emitted record is written, and the answer is lost",
+    "answers-held": "answers to commits and sends take long",
+    "away": "the broker is away for a while",
+    "duplicate": "records are delivered twice",
+    "gap": "offsets without records, as transaction markers leave them",
+    "compaction": "a record vanishes from the middle of the log",
+    "retention": "the beginning of a log vanishes",
+    "clock": "the clock jumps ahead",
+}
+
+
+def parse(names: Iterable[str]) -> frozenset[str]:
+    """Fault names from the command line; "all" and "none" are names, too.
+
+    Raises:
+        ConfigurationError: there is no such fault; lists them.
+    """
+    chosen: set[str] = set()
+    for name in names:
+        if name == "all":
+            chosen |= ALL.keys()
+        elif name in ALL:
+            chosen.add(name)
+        elif name != "none":
+            raise ConfigurationError(
+                f"there is no fault {name!r}; known are all, none, {', '.join(ALL)}"
+            )
+    return frozenset(chosen)

@@ -1,0 +1,134 @@
+"""What is simulated: topics, handlers, and the records that are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from streamjobs.broker.ports import Message
+from streamjobs.engine.distribution import distributor_for
+from streamjobs.engine.effects import Effects
+from streamjobs.engine.failure import Backoff
+from streamjobs.engine.owner import Limits
+from streamjobs.engine.route import Route
+from streamjobs.engine.slices import Slice
+from streamjobs.errors import UndecodableRecordError
+from streamjobs.policies import VirtualPartitions
+from streamjobs.record import Record
+from streamjobs.testing.recorder import order_text
+from streamjobs.testing.simulation.workers import NEVER, Behaviour
+
+__all__ = ("OUTPUT", "Scenario", "order_of", "random_scenario")
+
+OUTPUT: Final = "output"
+"""The topic that random scenarios emit to: for each record its id."""
+
+
+@dataclass(slots=True)
+class Scenario:
+    """Everything about a world but its faults.
+
+    Attributes:
+        topics: partitions by topic.
+        routes: the handlers.
+        workload: records to be written, in this order, while the world runs.
+        behaviour: how long attempts take.
+        heal: makes handlers stop failing, so that the world can come to rest.
+        emits: whether every record that is done has its id in the output topic.
+        limits: of every member.
+    """
+
+    topics: Mapping[str, int]
+    routes: Mapping[str, Route]
+    workload: Sequence[Message]
+    behaviour: Behaviour
+    heal: Callable[[], None] = lambda: None
+    emits: bool = False
+    limits: Limits = field(
+        default_factory=lambda: Limits(
+            window_records=40, commit_interval=0.25, revoke_timeout=2.0
+        )
+    )
+
+
+def order_of(route: Route, record: Record) -> str | None:
+    """The order that is kept for a record, as histories name it."""
+    key = record.key if route.ordering_key is None else route.ordering_key(record)
+    policy = route.virtual_partitions
+    return order_text(distributor_for(policy, range(policy.count)).order(key, record))  # type: ignore[arg-type]
+
+
+def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -> Scenario:
+    """One topic with handlers that fail, dawdle and hang as the dice and the faults say."""
+    policy = VirtualPartitions(
+        random.choice((1, 2, 3, 8)),
+        **random.choice(
+            (
+                {},
+                {},
+                {"distribution": "balanced"},
+                {"ordering": "virtual_partition"},
+                {"ordering": "none"},
+            )
+        ),
+    )
+    handler = _Handler(random, faults)
+    route = Route(
+        "input", policy, "threads", handler.invoke, failures=Backoff(first=0.1, maximum=5.0)
+    )
+    keys = [None, b"", *(f"k{number}".encode() for number in range(random.choice((1, 3, 10))))]
+    return Scenario(
+        topics={"input": random.choice((1, 1, 2, 4)), OUTPUT: 1},
+        routes={"input": route},
+        workload=[Message("input", b"", random.choice(keys)) for _ in range(records)],
+        behaviour=handler.seconds,
+        heal=handler.heal,
+        emits=True,
+    )
+
+
+class _Handler:
+    """Emits each record's id; fails and dawdles by record, not by attempt, so that a record
+    that fails does so a few times."""
+
+    def __init__(self, random: Random, faults: frozenset[str]) -> None:
+        self._random = random
+        self._failures: dict[int, int] = {}
+        self._error = 0.08 if "error" in faults else 0.0
+        self._slow = 0.05 if "slow" in faults else 0.0
+        self._endless = 0.01 if "endless" in faults else 0.0
+        self._healed = False
+        self.hits: dict[str, int] = {}
+
+    def heal(self) -> None:
+        """No more failures from now on."""
+        self._healed = True
+
+    def seconds(self, piece: Slice, index: int) -> float:
+        """How long an attempt takes."""
+        roll = 1.0 if self._healed else self._random.random()
+        if roll < self._endless:
+            return NEVER
+        if roll < self._endless + self._slow:
+            return self._random.uniform(0.5, 4.0)
+        return self._random.uniform(0.001, 0.03)
+
+    def invoke(self, piece: Slice, index: int) -> Effects:
+        """Attempt a record."""
+        record = piece.records[index]
+        left = self._failures.setdefault(record.offset, self._roll_failures())
+        if left and not self._healed:
+            self._failures[record.offset] = left - 1
+            raise ValueError("as the dice say")
+        if record.value == b"poison":
+            raise UndecodableRecordError("poison")
+        effects = Effects()
+        effects.emits.append(Message(OUTPUT, record.id.encode(), record.key))
+        return effects
+
+    def _roll_failures(self) -> int:
+        if self._random.random() >= self._error:
+            return 0
+        return self._random.choice((1, 1, 2, 6))

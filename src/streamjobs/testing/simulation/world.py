@@ -1,0 +1,240 @@
+"""The interleaver: several processes, one clock, and dice that decide who moves next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from streamjobs.broker.ports import TopicPartition
+from streamjobs.testing.history import Crashed, Event, Expired, History, Jumped
+from streamjobs.testing.simulation.clock import VirtualClock
+from streamjobs.testing.simulation.cluster import ObservedCluster
+from streamjobs.testing.simulation.coverage import Branches
+from streamjobs.testing.simulation.injector import Injector
+from streamjobs.testing.simulation.member import Member, SimulatedCrash
+from streamjobs.testing.simulation.scenario import Scenario
+
+__all__ = ("GROUP", "World")
+
+GROUP: Final = "simulated"
+SETTLING_STEPS: Final = 20_000
+
+
+class World:
+    """A cluster, its processes, and what happens to them.
+
+    Everything that is not decided by the scenario is decided by `random`, step by step, so that
+    the same dice give the same history.
+
+    Args:
+        scenario: what is simulated.
+        random: the dice.
+        faults: the names of the faults that may happen, see `faults.ALL`.
+        members: how many processes there are at first.
+        after_attempt: called when an attempt has ended, for the user's own invariants.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        random: Random,
+        faults: frozenset[str],
+        members: int = 2,
+        watch: Callable[[Event], None] | None = None,
+    ) -> None:
+        self.clock = VirtualClock()
+        self.history = History()
+        self.coverage: Counter[str] = Counter()
+        self.scenario = scenario
+        self.random = random
+        self.members: list[Member] = []
+        self._watch = watch
+        self._write = self.history.add if watch is None else self._add_and_watch
+        self.cluster = ObservedCluster(
+            scenario.topics, scenario.routes, self.clock, self._write
+        )
+        self._branches = Branches(self.coverage)
+        self._unsent = list(reversed(scenario.workload))
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        self._injector = Injector(self, faults)
+        self._lives = 0
+        for _ in range(members):
+            self.start_member()
+
+    # -- the run -----------------------------------------------------------------------------
+
+    def run(self, steps: int) -> History:
+        """Let things happen for so many steps, then heal everything and come to rest."""
+        for _ in range(steps):
+            self.step()
+        self._heal()
+        self._settle()
+        self._part()
+        return self.history
+
+    def step(self) -> None:
+        """One thing happens."""
+        roll = self.random.random()
+        if roll < 0.44:
+            self._turn_one()
+        elif roll < 0.84:
+            self._work_one()
+        elif roll < 0.92:
+            self.pass_time(self.random.choice((0.002, 0.02, 0.1, 0.5)))
+        elif roll < 0.97:
+            self._send()
+        else:
+            self._injector.inject()
+
+    def pass_time(self, seconds: float) -> None:
+        """The clock moves, and what was to happen later happens."""
+        self.clock.advance(seconds)
+        due = [entry for entry in self._later if entry[0] <= self.clock.now]
+        self._later = [entry for entry in self._later if entry[0] > self.clock.now]
+        for _, action in due:
+            action()
+
+    def jump(self, seconds: float) -> None:
+        """The clock jumps: so much time is gone, and nobody could do anything in it."""
+        self._write(Jumped(self.clock.now + seconds, seconds))
+        self.pass_time(seconds)
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do something when so much time has passed."""
+        self._later.append((self.clock.now + seconds, action))
+
+    # -- members -----------------------------------------------------------------------------
+
+    @property
+    def acting(self) -> list[Member]:
+        """Members that could move now."""
+        return [each for each in self.members if each.can_act and not each.inside]
+
+    def start_member(self) -> None:
+        """A process starts and will join the group."""
+        self._lives += 1
+        self.members.append(
+            Member(
+                f"p{self._lives}",
+                self.cluster,
+                GROUP,
+                self.scenario.routes,
+                self.clock,
+                self.random,
+                self.scenario.limits,
+                self.scenario.behaviour,
+                self._write,
+                self._wait,
+                self._branches,
+            )
+        )
+
+    def crash(self, member: Member) -> None:
+        """A process ends on the spot; the group notices later, and another one starts."""
+        member.alive = False
+        self.members.remove(member)
+        self.cluster.kill(member.name)
+        self._write(Crashed(self.clock.now, member.name))
+        self.later(self.random.uniform(0.0, 3.0), lambda: self.expire(member))
+        self.later(self.random.uniform(0.0, 2.0), self.start_member)
+
+    def expire(self, member: Member) -> None:
+        """The group ends a member's session."""
+        if member.name in self.cluster.group(GROUP).members:
+            self._write(Expired(self.clock.now, member.name))
+            self.cluster.expire(member.name)
+
+    def leave(self, member: Member) -> None:
+        """A process stops in good order."""
+        self.members.remove(member)
+        try:
+            member.close()
+        except SimulatedCrash:
+            self.members.append(member)
+            self.crash(member)
+        else:  # where its farewell did not arrive, the session ends by itself
+            self.later(self.random.uniform(0.0, 3.0), lambda: self.expire(member))
+
+    def _turn_one(self) -> None:
+        if self.acting:
+            self._turn(self.random.choice(self.acting))
+
+    def _turn(self, member: Member) -> None:
+        try:
+            member.turn()
+        except SimulatedCrash:
+            self.crash(member)
+
+    def _work_one(self) -> None:
+        busy = [each for each in self.members if each.can_act and each.workers.busy]
+        if not busy:
+            self._turn_one()
+        elif not self.random.choice(busy).workers.step():
+            self.pass_time(0.005)
+
+    def _wait(self, member: Member, seconds: float) -> None:
+        """A member waits for its workers, maybe in the middle of a rebalance: everybody else
+        goes on meanwhile."""
+        self.pass_time(seconds if self.random.random() < 0.5 else self.random.uniform(0.0, 0.3))
+        member.workers.step()
+        if self.random.random() < 0.3:
+            self._turn_one()
+
+    def _send(self) -> None:
+        for _ in range(min(len(self._unsent), self.random.choice((1, 3, 8)))):
+            self.cluster.append(self._unsent.pop())
+
+    def _add_and_watch(self, event: Event) -> None:
+        self.history.add(event)
+        assert self._watch is not None
+        self._watch(event)
+
+    # -- coming to rest ----------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        """No more faults; everything that was to happen happens."""
+        self.scenario.heal()
+        while self._unsent:
+            self.cluster.append(self._unsent.pop())
+        self._injector.heal()
+        for member in self.members:
+            member.frozen_until = 0.0
+            member.crash_point.armed = None
+            member.workers.patient = False
+        while self._later:
+            self.pass_time(1.0)
+        if not self.members:
+            self.start_member()
+        for member in self.members:
+            member.workers.patient = False
+
+    def _settle(self) -> None:
+        """Everybody works until all is committed; a promise that is broken by then shows as a
+        record that was never settled."""
+        for number in range(SETTLING_STEPS):
+            for member in list(self.members):
+                self._turn(member)
+                while member.workers.step():
+                    pass
+            self.pass_time(0.02 if number < 200 else 0.5)
+            if self._at_rest():
+                return
+
+    def _at_rest(self) -> bool:
+        return not any(member.workers.busy for member in self.members) and all(
+            self._is_committed(TopicPartition(topic, number))
+            for topic in self.scenario.routes
+            for number in range(self.scenario.topics[topic])
+        )
+
+    def _is_committed(self, partition: TopicPartition) -> bool:
+        log = self.cluster.log(*partition)
+        committed = self.cluster.committed(GROUP, *partition)
+        reached = committed.offset if committed else log.start
+        return all(record.offset < reached for record in log.records[-1:])
+
+    def _part(self) -> None:
+        for member in list(self.members):
+            self.leave(member)
