@@ -87,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speedup", description=__doc__)
     parser.add_argument("--broker", help="address of a Kafka; a broker in memory if left out")
     parser.add_argument("--jobs", type=int, help="default: all flights")
-    parser.add_argument("--repeat", type=int, default=3, help="the best of so many counts")
+    parser.add_argument("--repeat", type=int, default=3, help="the median of so many counts")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     broker = options.broker or MemoryBroker()
@@ -96,7 +96,7 @@ def main() -> None:
     results = [base]
     for distribution in ("balanced", "consistent"):
         tries = [measure(broker, keys, 64, distribution) for _ in range(options.repeat)]
-        results.append(max(tries, key=lambda each: each.per_second))
+        results.append(sorted(tries, key=lambda each: each.seconds)[len(tries) // 2])
     _show(results, base)
     sys.exit(results[1].per_second / base.per_second < BAR)
 
@@ -113,14 +113,15 @@ def _show(results: Sequence[Measured], base: Measured) -> None:
             f"{each.per_second / base.per_second:.1f} x",
         )
     Console().print(table)
-    print(
-        json.dumps(
-            [
-                asdict(each) | {"speed_up": round(each.per_second / base.per_second, 1)}
-                for each in results
-            ]
-        )
-    )
+    figures = [
+        {
+            **asdict(each),
+            "per_second": round(each.per_second, 1),
+            "speed_up": round(each.per_second / base.per_second, 1),
+        }
+        for each in results
+    ]
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ def read_notes(journal: Path) -> list[Note]:
     """The journal; empty if there is none yet."""
     if not journal.exists():
         return []
-    lines = (line.split() for line in journal.read_text().splitlines())
+    text = journal.read_text()
+    complete = text[: text.rfind("\n") + 1]  # a line may be half there while somebody writes it
+    lines = (line.split() for line in complete.splitlines())
     return [Note(what, *map(int, numbers)) for what, *numbers in lines]
 
 
@@ -64,7 +66,7 @@ class Report:
 
 def check(flights: Sequence[Flight], recorder: FlightRecorder) -> Report:
     """Compare a recorder's rows and journal with the flights that were enqueued."""
-    notes = read_notes(recorder.journal.path)
+    notes = [note for note in read_notes(recorder.journal.path) if note.number < len(flights)]
     ended = {note.number for note in notes if note.what == "end"}
     starts = [note.number for note in notes if note.what == "start"]
     done = [flight for flight in flights if flight.number in ended]

@@ -22,6 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     put = commands.add_parser("enqueue", help="write a job for each flight to a Kafka")
     put.add_argument("--broker", metavar="HOST:PORT")
     put.add_argument("--partitions", type=int, help="of the topic, if it is made now")
+    put.add_argument("--skip", type=int, default=0, help="leave out the first so many")
     put.set_defaults(command=_enqueue)
     look = commands.add_parser("check", help="compare what was done with the file")
     look.set_defaults(command=_check)
@@ -42,7 +43,7 @@ def _demo(options: argparse.Namespace) -> bool:
 
 def _enqueue(options: argparse.Namespace) -> bool:
     app.override(broker=options.broker, partitions=options.partitions)
-    flights = read_flights(options.flights)
+    flights = read_flights(options.flights)[options.skip :]
     for receipt in enqueue(record_flight, flights):
         receipt.wait()
     app.close()

@@ -70,7 +70,9 @@ class Trial:
                 self._over.set()
             feeding.result()
         self.app.close()
-        return check(self.flights, self.recorder)
+        report = check(self.flights, self.recorder)
+        self.recorder.close()
+        return report
 
     def _feed_and_stop(self, progress: Progress, bar: TaskID) -> None:
         try:
@@ -141,12 +143,12 @@ def _table(reports: Sequence[tuple[Trial, Report]]) -> Table:
     table = Table("", *[trial.title for trial, _ in reports], title_justify="left")
     for _ in reports:
         table.columns[-1].justify = "right"
-    base = reports[0][1].per_second or float("nan")
+    base = reports[0][1].per_second
     rows: dict[str, Callable[[Trial, Report], str]] = {
         "jobs done": lambda trial, report: f"{report.done:,} of {len(trial.flights):,}",
         "aircraft": lambda _, report: f"{report.aircraft:,}",
         "jobs per second": lambda _, report: f"{report.per_second:,.0f}",
-        "speed-up": lambda _, report: f"{report.per_second / base:.1f} x",
+        "speed-up": lambda _, report: f"{report.per_second / base:.1f} x" if base else "-",
         "order violations": lambda _, report: f"{len(report.violations):,}",
         "jobs run twice": lambda _, report: f"{report.replays:,}",
         "SQLite equals the file": lambda _, report: "yes" if report.rows_agree else "NO",

@@ -82,7 +82,8 @@ class FlightRecorder:
             }
 
     def close(self) -> None:
-        self._connection.close()
+        if "_connection" in self.__dict__:
+            self._connection.close()
         self.journal.close()
 
     @cached_property
@@ -118,7 +119,8 @@ class Journal:
         self._note("end", number)
 
     def close(self) -> None:
-        os.close(self._file)
+        if "_file" in self.__dict__:
+            os.close(self._file)
 
     def _note(self, what: str, number: int) -> None:
         os.write(self._file, f"{what} {number} {os.getpid()} {time.monotonic_ns()}\n".encode())

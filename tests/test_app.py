@@ -77,7 +77,7 @@ def test_a_job_that_cannot_work_is_refused(app: App, wrong: dict[str, Any], reas
 def test_a_parameter_that_cannot_travel_is_refused(app: App) -> None:
     def job(lock: memoryview) -> None: ...
 
-    with pytest.raises(ConfigurationError, match="job 'job' .*cannot be sent as JSON"):
+    with pytest.raises(ConfigurationError, match=r"job 'job' .*cannot be sent as JSON"):
         app.job(topic="jobs")(job)
 
 
@@ -95,7 +95,7 @@ def test_two_jobs_of_one_name_on_two_topics_are_fine(app: App) -> None:
 
 @pytest.mark.parametrize("function", [generator, asynchronous_generator])
 def test_a_generator_function_is_refused(app: App, function: Any) -> None:
-    with pytest.raises(ConfigurationError, match="generator function: .*ctx.emit"):
+    with pytest.raises(ConfigurationError, match=r"generator function: .*ctx\.emit"):
         app.job(topic="jobs")(function)
     with pytest.raises(ConfigurationError, match="generator function"):
         app.stream("clicks")(function)

@@ -1,5 +1,6 @@
 """What an attempt is told: its record, its number, and when to stop early."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -57,18 +58,14 @@ def test_the_current_context_is_the_one_the_handler_was_given(stage: Stage) -> N
 
 
 def test_a_coroutine_keeps_its_context_while_others_run() -> None:
-    together = threading.Event()
     seen = []
 
     with Stage({"in": 1}) as stage:
 
         @stage.app.stream("in", value="bytes")
         async def handle(value: bytes) -> None:
-            import asyncio
-
             await asyncio.sleep(0.001)
             seen.append((value, current_context().record.value))
-            together.set()
 
         for value in (b"a", b"b", b"c"):
             stage.write("in", value)
@@ -143,7 +140,7 @@ def test_an_attempt_is_told_that_the_app_stops(stage: Stage) -> None:
 
 
 def test_an_attempt_is_told_that_its_partition_goes_away(stage: Stage) -> None:
-    seen = []
+    seen: list[tuple[bool, bool, bool]] = []
 
     @stage.app.stream("in", value="bytes")
     def handle(_: bytes, ctx: Context) -> None:

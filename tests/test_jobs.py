@@ -186,7 +186,7 @@ def test_a_missing_topic_is_refused_where_topics_are_required() -> None:
 
 
 def test_wait_inside_of_an_attempt_is_refused(stage: Stage) -> None:
-    refusals = []
+    refusals: list[str] = []
 
     @stage.app.job(topic="one")
     def first() -> None:
@@ -255,7 +255,7 @@ def test_of_many_calls_one_of_a_strange_form_says_what_is_taken(stage: Stage) ->
     @stage.app.job(topic="jobs")
     def update(user_id: int) -> None: ...
 
-    with pytest.raises(InvalidArgumentsError, match="call 0: .*tuples or mappings, not int"):
+    with pytest.raises(InvalidArgumentsError, match=r"call 0: .*tuples or mappings, not int"):
         update.enqueue_many([7])  # type: ignore[list-item]
 
 

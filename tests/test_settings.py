@@ -1,5 +1,6 @@
 """Settings: where they come from, which one wins, and what is said about a wrong one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def write_table(folder: Path, *lines: str) -> None:
 
 
 def threads(
-    directory: Path, arguments: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None
+    directory: Path, arguments: Mapping[str, Any] = {}, overrides: Mapping[str, Any] = {}
 ) -> tuple[int, str]:
     """The value of `threads`, and where it came from."""
-    settings, sources = resolve(arguments or {}, overrides or {}, directory)
+    settings, sources = resolve(arguments, overrides, directory)
     return settings.threads, sources["threads"]
 
 

@@ -361,7 +361,7 @@ def test_a_record_is_complete_when_what_it_emitted_is_acknowledged(stage: Stage)
 def test_a_record_too_large_fails_its_attempt_and_no_other(stage: Stage) -> None:
     errors = []
 
-    @stage.app.stream("in", value="bytes", virtual_partitions=VirtualPartitions(1))
+    @stage.app.stream("in", value="bytes")
     def handle(value: bytes, ctx: Context) -> None:
         if value == b"large" and ctx.attempt == 1:
             ctx.emit("out", b"x" * 1_000_001)

@@ -219,10 +219,10 @@ def test_a_given_value_wins_over_the_default() -> None:
 
 
 def test_a_default_may_be_of_another_type_than_annotated() -> None:
-    def job(limit: int = None) -> Any:  # type: ignore[assignment]
+    def job(limit: int = ...) -> Any:  # type: ignore[assignment]
         return limit
 
-    assert carried(job) is None
+    assert carried(job) is ...
 
 
 def test_defaults_are_told_to_partitioners() -> None:
@@ -407,7 +407,7 @@ def test_what_no_worker_could_read_is_refused(annotation: Any, value: Any) -> No
 def test_a_value_that_json_would_turn_into_another_of_its_union_is_refused(
     annotation: Any, value: Any
 ) -> None:
-    with pytest.raises(InvalidArgumentsError, match="value: .*annotate one type"):
+    with pytest.raises(InvalidArgumentsError, match=r"value: .*annotate one type"):
         body_of(job_taking(annotation), value)
 
 
@@ -420,5 +420,5 @@ def test_a_parameter_without_a_json_form_is_refused() -> None:
 
 
 def test_an_annotation_that_cannot_be_evaluated_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="'Missing' is not defined.*TYPE_CHECKING"):
+    with pytest.raises(ConfigurationError, match=r"'Missing' is not defined.*TYPE_CHECKING"):
         Signature("job", job_taking("Missing"))

@@ -9,7 +9,7 @@ from streamjobs.receipts import Position, Receipt
 from streamjobs.record import Record
 from streamjobs.streams import Stream
 
-__all__ = (
+__all__ = (  # noqa: RUF022  # by what they are for
     # What a module declares
     "App",
     "Job",

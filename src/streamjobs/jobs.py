@@ -13,7 +13,12 @@ from streamjobs.broker.ports import Message
 from streamjobs.context import Context, refuse_coroutine
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.slices import RUNNING, Slice
-from streamjobs.errors import ConfigurationError, InvalidArgumentsError, UnknownJobError
+from streamjobs.errors import (
+    ConfigurationError,
+    InvalidArgumentsError,
+    UndecodableRecordError,
+    UnknownJobError,
+)
 from streamjobs.partitioning import key_bytes, partition_for
 from streamjobs.policies import PartitionKeyType, one_of
 from streamjobs.receipts import Receipt, Receipts
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ("Arguments", "Job", "JobCall", "Partitioner")
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +60,18 @@ class Arguments:
 Partitioner = Callable[[JobCall], Any]
 
 
-class Job(Generic[P, R]):
+class Job(Generic[P, R_co]):
     """A function that can be enqueued. Calling it runs it here and now, as before.
 
     Made by `App.job`.
     """
 
+    __name__: str
+
     def __init__(
         self,
         app: App,
-        function: Callable[P, R],
+        function: Callable[P, R_co],
         *,
         name: str,
         topic: str,
@@ -81,7 +88,7 @@ class Job(Generic[P, R]):
         self._signature = Signature(name, function)
         self._placement = _Placement(name, self._signature, partitioner, key, partition_key_type)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -127,9 +134,13 @@ class Job(Generic[P, R]):
         """Write one call whose arguments are JSON values by parameter name.
 
         Raises:
-            UndecodableRecordError: they do not fit; names the parameter.
+            InvalidArgumentsError: they do not fit; names the parameter. Nothing was sent.
         """
-        return self._send([self._message(self._signature.decode((), arguments))])[0]
+        try:
+            decoded = self._signature.decode((), arguments)
+        except UndecodableRecordError as error:
+            raise InvalidArgumentsError(str(error)) from None
+        return self._send([self._message(decoded)])[0]
 
     # -- for the route -----------------------------------------------------------------------
 

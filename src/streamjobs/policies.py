@@ -34,7 +34,7 @@ class VirtualPartitions:
 
     Args:
         count: how many records of one partition may run at the same time, 1 to 65,536.
-            1 keeps the order of the whole partition.
+            1 keeps the order of the whole partition: a failing record then holds back all.
         distribution: "consistent" gives a key the same virtual partition always; "balanced"
             gives a key with nothing pending the least loaded one and binds it while it has
             work. Order holds in both.

@@ -150,7 +150,7 @@ class Runtime:
                     "delivered again",
                     slices_running=len(owner.scheduler.running),
                 )
-                return ExitCode.UNFINISHED
+                return ExitCode.UNFINISHED if owner.fatal is None else ExitCode.ERROR
             owner.turn()
         return ExitCode.OK if owner.fatal is None else ExitCode.ERROR
 

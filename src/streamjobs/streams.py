@@ -16,17 +16,19 @@ from streamjobs.values import SeveralValues, decoder_for
 __all__ = ("Stream",)
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Stream(Generic[P, R]):
+class Stream(Generic[P, R_co]):
     """A function that gets each record of a topic. Calling it runs it here and now.
 
     Made by `App.stream`.
     """
 
+    __name__: str
+
     def __init__(
-        self, function: Callable[P, R], *, name: str, topic: str, value: Any, to: str | None
+        self, function: Callable[P, R_co], *, name: str, topic: str, value: Any, to: str | None
     ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
@@ -36,7 +38,7 @@ class Stream(Generic[P, R]):
         self._decode = decoder_for(value, topic)
         self._takes_context = _takes_context(name, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -9,10 +9,11 @@ does not do:
   with 4 partitions;
 - transactions: it takes the calls, but hides no aborted record and stores no offsets with them;
 - limits on what is committed: metadata of any length is kept, where Kafka refuses 4,096 characters;
-- rebalance the classic way in acceptable time: it waits for the whole session timeout (44 s). With
-  KIP-848 (`group_protocol="consumer"`) members join in 0.1 s, a second one gets its share within
-  some seconds, and what stays is not interrupted: `QuixBroker` uses that on a mock cluster,
-  whatever is asked for. A member that is to get nothing is not told so;
+- rebalance the classic way in acceptable time: it waits for more than the session timeout, and that
+  is 45 s. With KIP-848 (`group_protocol="consumer"`) a member joins in 0.1 s, a second one has its
+  share in a second, and what stays is not interrupted: `QuixBroker` uses that on a mock cluster
+  even when the classic way is asked for. A member that gets nothing is not told so, and shares are
+  uneven where members subscribe to different topics;
 - security, ACLs, quotas, compaction, retention by time.
 """
 
@@ -38,7 +39,7 @@ from streamjobs.errors import ConfigurationError, TopicError
 __all__ = ("EmbeddedBroker", "EmbeddedCluster")
 
 HEARTBEAT_MS: Final = 500
-"""How soon members hear of a change; the mock's own 3 seconds make a rebalance take 9."""
+"""How soon members hear of a change; with the mock's own 3 s a rebalance takes up to 9."""
 
 _PRODUCER: Final = 0
 _TOPIC_ALREADY_EXISTS: Final = 36

@@ -27,7 +27,7 @@ from streamjobs.broker.quix_client import (
     Offset,
     logger,
 )
-from streamjobs.broker.quix_errors import REFUSALS, client_error, error_of, unavailable
+from streamjobs.broker.quix_errors import REFUSALS, client_error, error_of, text_of, unavailable
 from streamjobs.broker.quix_group_client import GroupClient, commit_offsets, within
 from streamjobs.broker.quix_record import batches
 from streamjobs.broker.quix_watch import BrokerWatch
@@ -252,7 +252,7 @@ class QuixConsumer(Consumer):
         try:
             self._client.commit(offsets=commit_offsets(commits), asynchronous=True)
         except KafkaException as error:
-            result = CommitResult(commits, error_of(error).str())
+            result = CommitResult(commits, text_of(error_of(error)))
             self._later.append(partial(self._listener.on_committed, result))
 
     def _on_commit(self, error: Any, partitions: Sequence[Any]) -> None:
@@ -274,7 +274,7 @@ class QuixConsumer(Consumer):
                 timeout, lambda: self._client.commit(offsets=offsets, asynchronous=False)
             )
         except KafkaException as error:
-            return CommitResult(commits, error_of(error).str())
+            return CommitResult(commits, text_of(error_of(error)))
         except (TimeoutError, RuntimeError) as error:
             return CommitResult(commits, str(error))
         return CommitResult(commits, _problem(None, answers or ()))
@@ -314,5 +314,5 @@ def _places(partitions: Sequence[Any]) -> list[TopicPartition]:
 def _problem(error: Any, partitions: Sequence[Any]) -> str | None:
     for each in (error, *(partition.error for partition in partitions)):
         if each is not None:
-            return str(each.str())
+            return text_of(each)
     return None

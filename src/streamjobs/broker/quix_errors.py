@@ -7,7 +7,7 @@ from typing import Any
 from streamjobs.broker.quix_client import KafkaError, KafkaException
 from streamjobs.errors import BrokerUnavailableError, SettingError, StreamjobsError
 
-__all__ = ("REFUSALS", "UNKNOWN", "client_error", "error_of", "unavailable")
+__all__ = ("REFUSALS", "UNKNOWN", "client_error", "error_of", "text_of", "unavailable")
 
 _CREDENTIALS = "Check sasl.mechanism, sasl.username and sasl.password in the connection settings."
 _TLS = "Check security.protocol and the ssl.* settings: does this port speak TLS?"
@@ -39,16 +39,29 @@ UNKNOWN = {
 """No such topic, or no such partition of it."""
 
 
+_PREFIXES = ("Commit failed: ", "Unable to produce message: ")
+
+
 def error_of(exception: KafkaException) -> Any:
     """The KafkaError inside of the exception."""
     return exception.args[0]
+
+
+def text_of(error: Any) -> str:
+    """What a KafkaError says, whether it was raised or given to a callback."""
+    text = str(error.str()).strip()
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
+    return text
 
 
 def unavailable(address: str, error: Any, reason: str = "") -> BrokerUnavailableError:
     """`error` is a KafkaError or a KafkaException; `reason` is what the client said last."""
     error = error_of(error) if isinstance(error, KafkaException) else error
     advice = _ADVICE.get(error.code(), _DEFAULT)
-    what = f"{error.str()}; {reason}" if reason and reason != error.str() else error.str()
+    what = text_of(error)
+    if reason and reason != what:
+        what = f"{what}; {reason}"
     return BrokerUnavailableError(f"Kafka at {address}: {what}. {advice}")
 
 
@@ -56,5 +69,5 @@ def client_error(address: str, where: str, exception: KafkaException) -> Streamj
     """What the client said no to: its settings (`where` they came from), or the broker."""
     error = error_of(exception)
     if error.code() == KafkaError._INVALID_ARG:
-        return SettingError(f"{where}: {error.str().strip()}")
+        return SettingError(f"{where}: {text_of(error)}")
     return unavailable(address, error)

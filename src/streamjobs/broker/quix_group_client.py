@@ -85,7 +85,7 @@ class GroupClient(BaseConsumer):
         committed = _ask(lambda: self.committed(places, timeout=ASK_WITHIN))
         starts = self._offsets(partitions, OFFSET_BEGINNING)
         known = [
-            Assigned(TopicPartition(c.topic, c.partition), c.offset, c.metadata or "")
+            Assigned(TopicPartition(c.topic, c.partition), c.offset, c.metadata or "", c.offset)
             for c in committed
         ]
         return [self._placed(each, starts[each.partition]) for each in known]

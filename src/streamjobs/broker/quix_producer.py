@@ -11,7 +11,14 @@ from typing import Any, Final
 from streamjobs.broker import ports
 from streamjobs.broker.ports import Delivery
 from streamjobs.broker.quix_client import QUIET, ConnectionConfig, KafkaException, Producer, logger
-from streamjobs.broker.quix_errors import REFUSALS, UNKNOWN, client_error, error_of, unavailable
+from streamjobs.broker.quix_errors import (
+    REFUSALS,
+    UNKNOWN,
+    client_error,
+    error_of,
+    text_of,
+    unavailable,
+)
 from streamjobs.broker.quix_settings import producer_settings
 from streamjobs.errors import DeliveryError
 
@@ -19,6 +26,9 @@ __all__ = ("QuixProducer",)
 
 LOOK_UP_WITHIN: Final = 5.0
 FULL_FOR: Final = 60.0
+
+ANYWHERE: Final = -1  # the partitioner chooses
+UNWRITTEN: Final = -1
 
 Done = Callable[[Delivery], None]
 
@@ -70,32 +80,36 @@ class QuixProducer(ports.Producer):
             logger.error("%s", unavailable(self._address, error))
 
     def send(self, message: ports.Message, done: Done | None = None) -> None:
-        if message.topic not in self._known:
-            self._look_up(message.topic)
-        arguments: dict[str, Any] = {"on_delivery": partial(self._reported, done)}
-        if message.headers:
-            arguments["headers"] = list(message.headers)
-        if message.partition is not None:
-            arguments["partition"] = message.partition
+        topic, value, key, headers, partition = message
+        if topic not in self._known:
+            self._look_up(topic)
+        report = self._unasked if done is None else partial(self._reported, done)
+        where = ANYWHERE if partition is None else partition
+        queue = partial(self._client.queue, topic, value, key, where, report)
+        if headers:
+            queue = partial(queue, headers=list(headers))
         try:
-            self._queue(message, arguments)
-        except KafkaException as error:
-            raise _refused(message.topic, error_of(error)) from None
-
-    def _queue(self, message: ports.Message, arguments: Mapping[str, Any]) -> None:
-        """Wait for room where there is none; polling makes it. It calls nobody: see `_reported`."""
-        deadline = time.monotonic() + FULL_FOR
-        while True:
             try:
-                self._client.queue(message.topic, message.value, message.key, **arguments)
-                return
+                queue()
             except BufferError:
-                if time.monotonic() > deadline:
-                    raise DeliveryError(
-                        f"topic {message.topic!r}: the queue of unsent messages has been full "
-                        f"for {FULL_FOR:.0f} s; is Kafka there?"
-                    ) from None
-                self._client.poll(0.1)
+                self._wait_for_room(topic, queue)
+        except KafkaException as error:
+            raise _refused(topic, error_of(error)) from None
+
+    def _wait_for_room(self, topic: str, queue: Callable[[], None]) -> None:
+        """Polling makes room. It calls nobody here: see `_reported`."""
+        deadline = time.monotonic() + FULL_FOR
+        while time.monotonic() < deadline:
+            self._client.poll(0.1)
+            try:
+                queue()
+            except BufferError:
+                continue
+            return
+        raise DeliveryError(
+            f"topic {topic!r}: the queue of unsent messages has been full for "
+            f"{FULL_FOR:.0f} s; is Kafka there?"
+        )
 
     def _look_up(self, topic: str) -> None:
         """Refuse the first message to a topic that is missing: librdkafka would keep it for half a
@@ -109,20 +123,18 @@ class QuixProducer(ports.Producer):
             raise _refused(topic, error)
         self._known.add(topic)
 
-    def _reported(self, done: Done | None, error: Any, message: Any) -> None:
+    def _reported(self, done: Done, error: Any, message: Any) -> None:
         """The client's callback. It may come in any thread that waits for room in `send`, so `done`
         is left for the thread that polls.
         """
-        text = None if error is None else error.str()
-        if done is None:
-            if text is not None:
-                logger.error("a record for topic %s was not written: %s", message.topic(), text)
-            return
-        offset = message.offset() if error is None else None
-        delivery = Delivery(
-            message.topic(), message.partition(), -1 if offset is None else offset, text
-        )
+        text = None if error is None else text_of(error)
+        offset = UNWRITTEN if error is not None else message.offset()
+        delivery = Delivery(message.topic(), message.partition(), offset, text)
         self._deliveries.append((done, delivery))
+
+    def _unasked(self, error: Any, message: Any) -> None:
+        if error is not None:
+            logger.error("a record for %s was not written: %s", message.topic(), text_of(error))
 
     def poll(self, timeout: float) -> None:
         self._client.poll(0 if self._deliveries else timeout)
@@ -144,7 +156,4 @@ class QuixProducer(ports.Producer):
 
 def _refused(topic: str, error: Any) -> DeliveryError:
     hint = f"; is there a topic {topic!r}?" if error.code() in UNKNOWN else ""
-    return DeliveryError(f"topic {topic!r}: {error.str().removeprefix(_PREFIX)}{hint}")
-
-
-_PREFIX = "Unable to produce message: "
+    return DeliveryError(f"topic {topic!r}: {text_of(error)}{hint}")

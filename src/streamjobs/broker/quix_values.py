@@ -26,7 +26,8 @@ def decoder(deserializer: Any) -> Callable[[Record], Iterable[Any]]:
     "str", "int", "double", "quix", ...): one, several where it splits values, none where it
     raises Quix's IgnoreMessage. A record without a value has the value None.
 
-    The function it returns raises UndecodableRecordError where Quix has a SerializationError.
+    The function it returns raises UndecodableRecordError where Quix has a SerializationError (or
+    the bytes are no text).
 
     Raises:
         ConfigurationError: it is neither.
@@ -52,7 +53,7 @@ def decoder(deserializer: Any) -> Callable[[Record], Iterable[Any]]:
             return list(value)
         except IgnoreMessage:
             return ()
-        except SerializationError as error:
+        except (SerializationError, ValueError) as error:  # "str" raises UnicodeDecodeError
             name = type(deserialize).__name__
             raise UndecodableRecordError(f"{name} cannot read the value: {error}") from error
 

@@ -32,6 +32,7 @@ def broker(
     from streamjobs.broker.embedded import EmbeddedCluster
 
     wanted = [_parse(each) for each in topic or []]
+    asked_to_end = _signalled()
     cluster = EmbeddedCluster()
     try:
         for name, partitions in wanted:
@@ -41,7 +42,7 @@ def broker(
             f"a broker for trying out: [b]STREAMJOBS_BROKER={cluster.address}[/] "
             "in other terminals; Ctrl-C ends it"
         )
-        _wait_for_a_signal()
+        asked_to_end.wait()
     finally:
         cluster.close()
 
@@ -53,8 +54,11 @@ def _parse(text: str) -> tuple[str, int]:
     return name, int(count or 1)
 
 
-def _wait_for_a_signal() -> None:
+def _signalled() -> threading.Event:
+    """Set by SIGTERM and SIGINT. Asked for before the address is printed: who reads it may end
+    us at once.
+    """
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
-    asked.wait()
+    return asked

@@ -13,6 +13,9 @@ from streamjobs.errors import AppNotFoundError
 
 __all__ = ("load",)
 
+_PACKAGE = str(Path(__file__).parents[1])
+"""Where our own code is: a refused declaration is shown where the user wrote it."""
+
 
 def load(name: str) -> App:
     """Import the module and take the app out of it; `MODULE` alone finds its only app.
@@ -77,7 +80,7 @@ def _broken(name: str, error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and frame.filename != __file__
+        if "importlib" not in frame.filename and not frame.filename.startswith(_PACKAGE)
     ]
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"importing {name!r} failed: {type(error).__name__}: {error}{place}"

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from streamjobs.cli import broker, check, enqueue, run
 from streamjobs.errors import AppNotFoundError as NotFound
-from streamjobs.errors import ConfigurationError, StreamjobsError
+from streamjobs.errors import ConfigurationError, InvalidArgumentsError, StreamjobsError
 from streamjobs.exit_codes import ExitCode
 
 __all__ = ("cli", "main")
@@ -53,7 +53,7 @@ def main() -> None:
         cli()
     except StreamjobsError as error:
         Console(stderr=True).print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
-        usage = isinstance(error, NotFound | ConfigurationError)
+        usage = isinstance(error, NotFound | ConfigurationError | InvalidArgumentsError)
         sys.exit(ExitCode.USAGE if usage else ExitCode.ERROR)
 
 

@@ -12,6 +12,7 @@ from zlib import crc32
 __all__ = (
     "BITSET_SPAN",
     "MAP_CHARACTERS",
+    "MAX_SPAN",
     "METADATA_CHARACTERS",
     "Runs",
     "UnreadableMetadataError",
@@ -36,6 +37,10 @@ _CHECK_CHARACTERS: Final = 3
 
 BITSET_SPAN: Final = MAP_CHARACTERS * _BITS
 """How many offsets from the frontier on fit whatever their pattern is."""
+
+MAX_SPAN: Final = 1 << 22
+"""How far from the frontier a map may reach, in offsets; a ledger keeps a byte for each. Only a
+log with large holes (compaction) comes near it; then its records run closer together in time."""
 
 Runs = Sequence[tuple[int, int]]
 """Complete offsets as (start, length), ascending, not touching, all above the frontier."""
@@ -94,6 +99,8 @@ def decode(frontier: int, metadata: str) -> Decoded:
         runs = _decode_runs(frontier, fields.pop(_RUNS))
     elif _BITSET in fields:
         runs = list(ones(_unpack(fields.pop(_BITSET)), frontier))
+    if runs and runs[-1][0] + runs[-1][1] - frontier > MAX_SPAN:
+        raise UnreadableMetadataError("its map reaches further than any of ours")
     return Decoded(runs, fields)
 
 
@@ -136,7 +143,9 @@ def _set_bits(frontier: int, runs: Runs) -> str:
 
 
 def _decode_runs(frontier: int, text: str) -> Runs:
-    width = ord(text[0]) - _FIRST
+    width = ord(text[0]) - _FIRST if text else 0
+    if not 0 < width <= MAX_SPAN.bit_length():
+        raise UnreadableMetadataError("its runs have no width")
     bits = _unpack(text[1:])
     runs = []
     at = frontier

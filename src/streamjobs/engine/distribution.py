@@ -20,6 +20,8 @@ def distributor_for(policy: VirtualPartitions, lanes: Sequence[VirtualPartition]
     """The distributor that a policy asks for."""
     if policy.ordering == "none":
         return Spread(lanes)
+    if policy.count == 1:
+        return WholePartition(lanes)
     if policy.ordering == "virtual_partition":
         return WholeLanes(lanes)
     return Balanced(lanes) if policy.distribution == "balanced" else Consistent(lanes)
@@ -72,6 +74,18 @@ class WholeLanes(Distributor):
     def home(self, order: Order) -> VirtualPartition:
         assert isinstance(order, int)
         return self._lanes[order]
+
+
+class WholePartition(Distributor):
+    """One virtual partition keeps the order of all records, those without a key included: as if
+    the partition were read by one thread.
+    """
+
+    def order(self, key: bytes | None, record: Record) -> Order:
+        return 0
+
+    def home(self, order: Order) -> VirtualPartition:
+        return self._lanes[0]
 
 
 class Spread(Distributor):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine.completion_map import Runs
@@ -13,6 +15,9 @@ from streamjobs.engine.route import Route
 from streamjobs.engine.slices import Order
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.record import Record
+
+if TYPE_CHECKING:
+    from streamjobs.engine.outbox import Waiting
 
 __all__ = ("Generation", "Trouble")
 
@@ -38,6 +43,9 @@ class Generation:
         revoked, stopping: told to the handlers; `halted` is either.
         held: records in memory that are not settled; `held_bytes` their size.
         backlog: records that were read but do not fit into the completion map yet.
+        full: whether that was so when the owner last looked.
+        unacknowledged: by order, records that are over while something emitted by them, or by
+            an earlier one of the order, has not arrived; the outbox keeps it.
         committed: what the broker is known to have.
         dirty: whether anything happened since the last freeze.
     """
@@ -47,6 +55,7 @@ class Generation:
         "backlog",
         "committed",
         "dirty",
+        "full",
         "halted",
         "held",
         "held_bytes",
@@ -56,6 +65,7 @@ class Generation:
         "route",
         "stopping",
         "troubles",
+        "unacknowledged",
         "virtual_partitions",
     )
 
@@ -69,12 +79,14 @@ class Generation:
             VirtualPartition(index) for index in range(route.virtual_partitions.count)
         ]
         self.troubles: dict[Order, Trouble] = {}
+        self.unacknowledged: dict[Order, deque[Waiting]] = {}
         self.revoked = False
         self.stopping = False
         self.halted = False
         self.held = 0
         self.held_bytes = 0
         self.backlog: list[Record] = []
+        self.full = False
         self.committed: Frozen | None = None
         self.dirty = False
         self._distributor: Distributor = distributor_for(

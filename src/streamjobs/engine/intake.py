@@ -38,7 +38,7 @@ class Intake:
 
     def limit(self, generations: Iterable[Generation], now: float) -> int:
         """How many records to take now, from all partitions together."""
-        room = BATCH
+        room = min(BATCH, self._records)
         for generation in generations:
             if generation in self._paused:
                 continue

@@ -10,10 +10,6 @@ from streamjobs.engine.completion_map import Runs
 
 __all__ = ("Frozen", "Ledger")
 
-MAX_SPAN: Final = 1 << 22
-"""Offsets, from the frontier on, that a ledger follows at a byte each. Only a log with large
-holes (compaction) comes near it; then its records run closer to one another in time."""
-
 _TRIM: Final = 1 << 16
 
 
@@ -119,7 +115,7 @@ class Ledger:
             # Alone in a gap, a new offset can end up as a run with the gap as another one.
             runs += 2
             if span >= completion_map.BITSET_SPAN and (
-                span > MAX_SPAN or runs > completion_map.runs_capacity(span)
+                span > completion_map.MAX_SPAN or runs > completion_map.runs_capacity(span)
             ):
                 break
             taken += 1

@@ -1,12 +1,16 @@
-"""Emitted records on their way: an offset is complete when all that it emitted is acknowledged."""
+"""Emitted records on their way: an offset is complete when all that it emitted is acknowledged,
+and when the earlier offsets of its order are.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from streamjobs.broker.ports import Delivery, Message, Producer
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.slices import Order
 from streamjobs.errors import DeliveryError
 from streamjobs.record import Record
 
@@ -16,10 +20,13 @@ __all__ = ("Outbox",)
 class Outbox:
     """Sends what successful attempts emitted, in the order of their settlement.
 
+    A record that is over waits here while it, or an earlier one of its order, is not
+    acknowledged: were it complete before them, a crash would run them again behind it.
+
     Args:
         producer: used by the owner's thread only.
-        acknowledged: called when everything that one record emitted has arrived.
-        failed: called when something did not; once a record.
+        acknowledged: called when a record may count as complete.
+        failed: called when something it emitted did not arrive.
     """
 
     def __init__(
@@ -31,63 +38,56 @@ class Outbox:
         self._producer = producer
         self._acknowledged = acknowledged
         self._failed = failed
-        self.waiting: dict[Generation, int] = {}
-        """Records whose emits are not acknowledged yet, by generation."""
 
-    def keep(self, generation: Generation, record: Record, effects: Effects) -> None:
-        """Send what this record emitted."""
-        if not effects.emits:
-            self._acknowledged(generation, record)
-            return
-        self.waiting[generation] = self.waiting.get(generation, 0) + 1
-        answer = _Answers(self, generation, record, len(effects.emits))
-        for message in effects.emits:
-            self._send(message, answer)
+    def keep(
+        self, generation: Generation, order: Order, record: Record, effects: Effects | None
+    ) -> None:
+        """Take over a record that is over, and send what it emitted."""
+        emits = effects.emits if effects is not None else []
+        entry = Waiting(record, len(emits))
+        generation.unacknowledged.setdefault(order, deque()).append(entry)
+        for message in emits:
+            self._send(message, lambda delivery: self._answered(generation, order, entry, delivery))
+        if not emits:
+            self._release(generation, order)
 
     def poll(self) -> None:
         """Take in acknowledgements that have come."""
-        if self.waiting:
-            self._producer.poll(0)
+        self._producer.poll(0)
 
-    def wait(self, timeout: float) -> None:
-        """Take in acknowledgements, waiting up to `timeout` seconds for one."""
-        self._producer.poll(timeout)
-
-    def _send(self, message: Message, answer: _Answers) -> None:
+    def _send(self, message: Message, done: Callable[[Delivery], None]) -> None:
         try:
-            self._producer.send(message, answer.take)
+            self._producer.send(message, done)
         except DeliveryError as error:
-            answer.take(Delivery(message.topic, -1, -1, str(error)))
+            done(Delivery(message.topic, -1, -1, str(error)))
 
-    def settle(self, generation: Generation, record: Record, error: str | None) -> None:
-        """All answers for one record are in."""
-        left = self.waiting.get(generation, 0) - 1
-        if left > 0:
-            self.waiting[generation] = left
-        else:
-            self.waiting.pop(generation, None)
-        if error is None:
-            self._acknowledged(generation, record)
-        else:
-            self._failed(generation, record, error)
-
-
-class _Answers:
-    """Counts the acknowledgements of what one record emitted."""
-
-    __slots__ = ("_error", "_generation", "_left", "_outbox", "_record")
-
-    def __init__(
-        self, outbox: Outbox, generation: Generation, record: Record, expected: int
+    def _answered(
+        self, generation: Generation, order: Order, entry: Waiting, delivery: Delivery
     ) -> None:
-        self._outbox = outbox
-        self._generation = generation
-        self._record = record
-        self._left = expected
-        self._error: str | None = None
+        entry.left -= 1
+        if delivery.error is not None and entry.error is None:
+            entry.error = delivery.error
+            self._failed(generation, entry.record, delivery.error)
+        if not entry.left:
+            self._release(generation, order)
 
-    def take(self, delivery: Delivery) -> None:
-        self._error = self._error or delivery.error
-        self._left -= 1
-        if not self._left:
-            self._outbox.settle(self._generation, self._record, self._error)
+    def _release(self, generation: Generation, order: Order) -> None:
+        """Those at the head of the line may count as complete. One that did not arrive stays,
+        and all behind it: the partition will be read again from its last commit.
+        """
+        line = generation.unacknowledged[order]
+        while line and not line[0].left and line[0].error is None:
+            self._acknowledged(generation, line.popleft().record)
+        if not line:
+            del generation.unacknowledged[order]
+
+
+class Waiting:
+    """A record that is over, and how many acknowledgements it still waits for."""
+
+    __slots__ = ("error", "left", "record")
+
+    def __init__(self, record: Record, left: int) -> None:
+        self.record = record
+        self.left = left
+        self.error: str | None = None

@@ -109,7 +109,8 @@ class Owner(Listener):
         wait = self._quiet and bool(self.scheduler.running)
         merged = self._merge(BUSY_WAIT if wait else 0)
         self._quiet = self._quiet and not merged
-        self._outbox.poll()
+        if self._waits_for_acks:
+            self._outbox.poll()
         self._reload_failed()
         taken = self._poll()
         started = self._start()
@@ -144,7 +145,7 @@ class Owner(Listener):
 
     def _wait(self, now: float) -> float:
         """How long the broker may keep us: not at all while something else could happen."""
-        if not self._quiet or self.scheduler.running or self._outbox.waiting or self.stopping:
+        if not self._quiet or self.scheduler.running or self._waits_for_acks or self.stopping:
             return 0
         timer = self.scheduler.next_timer()
         until = self._next_commit if timer is None else min(timer, self._next_commit)
@@ -161,11 +162,7 @@ class Owner(Listener):
         if self.stopping:
             return False
         self.scheduler.wake(self._clock())
-        for generation in self._generations:
-            if generation.backlog:
-                self.scheduler.accept(generation, ())
-                if generation.backlog:
-                    self._events.full(generation, None)
+        self._take_backlogs()
         started = False
         for kind in self.scheduler.kinds:
             execution = self._workers.execution(kind)
@@ -176,6 +173,15 @@ class Owner(Listener):
                     self._events.started(piece)
                 execution.start(slices)
         return started
+
+    def _take_backlogs(self) -> None:
+        """Register what has room now; says once that a map is full, and whose record it is."""
+        for generation in self._generations:
+            if generation.backlog:
+                self.scheduler.accept(generation, ())
+                if generation.backlog and not generation.full:
+                    self._events.full(generation, self.scheduler.holder(generation))
+            generation.full = bool(generation.backlog)
 
     @property
     def _generations(self) -> Iterable[Generation]:
@@ -223,7 +229,11 @@ class Owner(Listener):
     @property
     def drained(self) -> bool:
         """Nothing runs, and all that was emitted is acknowledged."""
-        return not self.scheduler.running and not self._outbox.waiting
+        return not self.scheduler.running and not self._waits_for_acks
+
+    @property
+    def _waits_for_acks(self) -> bool:
+        return any(generation.unacknowledged for generation in self._generations)
 
     @property
     def idle(self) -> bool:
@@ -313,7 +323,7 @@ class Owner(Listener):
 
     def _busy(self, generations: Sequence[Generation]) -> bool:
         return any(piece.generation in generations for piece in self.scheduler.running) or any(
-            generation in self._outbox.waiting for generation in generations
+            generation.unacknowledged for generation in generations
         )
 
     def _end(self, generation: Generation, lost: bool) -> None:

@@ -26,9 +26,9 @@ from streamjobs.record import Record
 
 __all__ = ("Keep", "Scheduler")
 
-Keep = Callable[[Generation, Record, Effects], None]
-"""Takes over the effects of a successful attempt. The record is settled for the order of its
-key from then on, and complete when `Scheduler.complete` is called for it."""
+Keep = Callable[[Generation, Order, Record, Effects | None], None]
+"""Takes over a record that is over, with the effects of its attempt. It is settled for its order
+from then on, and complete when `Scheduler.complete` is called for it."""
 
 _UNORDERED: Final = Record
 
@@ -95,6 +95,8 @@ class Scheduler:
             generation.backlog.extend(records)
             records = generation.backlog
             generation.backlog = []
+        if not records:
+            return
         offsets = [record.offset for record in records]
         fitting = generation.ledger.fits(offsets)
         if fitting < len(records):
@@ -102,6 +104,20 @@ class Scheduler:
             records, offsets = records[:fitting], offsets[:fitting]
         if records:
             self._register(generation, records, offsets)
+
+    def holder(self, generation: Generation) -> Order | None:
+        """The order of the record at the frontier, if it failed or runs: whom all wait for when
+        the completion map is full.
+        """
+        frontier = generation.ledger.frontier
+        for order, trouble in generation.troubles.items():
+            if trouble.offset == frontier:
+                return order
+        for piece in self.running:
+            for record, order in zip(piece.records, piece.orders, strict=True):
+                if piece.generation is generation and record.offset == frontier:
+                    return order
+        return None
 
     def _register(
         self, generation: Generation, records: Sequence[Record], offsets: Sequence[int]
@@ -119,10 +135,17 @@ class Scheduler:
             try:
                 order = generation.order(record)
             except Exception as error:
-                self._discard(generation, record, error)
+                self._refuse(generation, record, error)
             else:
                 self._make_ready(generation, generation.push(order, record))
         self._events.accepted(generation, records)
+
+    def _refuse(self, generation: Generation, record: Record, error: Exception) -> None:
+        """A record whose partitioner raises has no order and no place to wait."""
+        generation.held -= 1
+        generation.held_bytes -= record.size
+        self._events.discarded(generation, record, error)
+        self.complete(generation, [record.offset])
 
     # -- slices go out -----------------------------------------------------------------------
 
@@ -194,8 +217,8 @@ class Scheduler:
         if generation.troubles:
             for order in set(piece.orders[piece.merged : stop]):
                 generation.troubles.pop(order, None)
-        if piece.effects:
-            records = list(self._kept(piece, stop, keep))
+        if piece.effects or generation.unacknowledged:
+            records = list(self._keep(piece, stop, keep))
         self._events.settled(generation, piece.records[piece.merged : stop])
         piece.merged = stop
         self.complete(generation, [record.offset for record in records])
@@ -206,14 +229,18 @@ class Scheduler:
         piece.generation.held_bytes -= sum([record.size for record in records])
         piece.lane.load -= len(records)
 
-    def _kept(self, piece: Slice, stop: int, keep: Keep) -> Iterator[Record]:
-        """Hand over the effects in order; yields the records which had none."""
+    def _keep(self, piece: Slice, stop: int, keep: Keep) -> Iterator[Record]:
+        """Hand over, in order, what has effects and what stands behind such a record; yields the
+        records that are complete at once.
+        """
+        generation = piece.generation
         for index in range(piece.merged, stop):
+            record, order = piece.records[index], piece.orders[index]
             effects = piece.effects.get(index)
-            if effects is None:
-                yield piece.records[index]
+            if effects is None and order not in generation.unacknowledged:
+                yield record
             else:
-                keep(piece.generation, piece.records[index], effects)
+                keep(generation, order, record, effects)
 
     def _settle_troubled(self, piece: Slice, now: float, keep: Keep) -> None:
         """Some records failed or did not run: those go back to the head of their lines."""
@@ -225,7 +252,7 @@ class Scheduler:
             if index >= piece.progress or index in piece.skipped:
                 again.setdefault(order, []).append(record)
             elif index in piece.failures:
-                trouble = self._judge(piece, index, now)
+                trouble = self._judge(piece, index, now, keep)
                 if trouble:
                     again.setdefault(order, []).append(record)
                     parked.append((order, trouble))
@@ -237,7 +264,7 @@ class Scheduler:
         for order, trouble in parked:
             self._park(piece.generation, piece.lane, order, trouble)
 
-    def _judge(self, piece: Slice, index: int, now: float) -> Trouble | None:
+    def _judge(self, piece: Slice, index: int, now: float, keep: Keep) -> Trouble | None:
         """The verdict on a failed attempt: trouble to come back to, or None if it was given up."""
         generation, record = piece.generation, piece.records[index]
         error, attempt = piece.failures[index], piece.attempt(index)
@@ -245,16 +272,15 @@ class Scheduler:
         if isinstance(verdict, Park):
             self._events.failed(generation, record, error, attempt, verdict.seconds)
             return Trouble(record.offset, attempt, error, now + verdict.seconds)
-        generation.troubles.pop(piece.orders[index], None)
-        piece.lane.load -= 1
-        self._discard(generation, record, error)
-        return None
-
-    def _discard(self, generation: Generation, record: Record, error: Exception) -> None:
-        generation.held -= 1
-        generation.held_bytes -= record.size
+        order = piece.orders[index]
+        generation.troubles.pop(order, None)
+        self._forget(piece, [record])
         self._events.discarded(generation, record, error)
-        self.complete(generation, [record.offset])
+        if order in generation.unacknowledged:
+            keep(generation, order, record, None)
+        else:
+            self.complete(generation, [record.offset])
+        return None
 
     # -- time passes -------------------------------------------------------------------------
 

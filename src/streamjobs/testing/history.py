@@ -24,6 +24,7 @@ __all__ = (
     "Event",
     "Expired",
     "Finished",
+    "Frozen",
     "History",
     "Jumped",
     "Removed",
@@ -99,6 +100,13 @@ class Expired(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Frozen(Event):
+    """A process stands still, with all that it does."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
 class Crashed(Event):
     """A process ended on the spot, with all that it knew."""
 
@@ -130,13 +138,14 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True)
 class Finished(Event):
-    """An attempt ended, with an error or without."""
+    """An attempt ended, with an error or without; it emitted so many records."""
 
     member: str
     generation: str
     partition: TopicPartition
     offset: int
     error: str | None
+    emits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +189,7 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         Sent, Removed, Assigned, Revoked, Revoking, Expired, Crashed,
-        Accepted, Started, Finished, Settled, Delivered, Committed, Jumped,
+        Accepted, Started, Finished, Settled, Delivered, Committed, Jumped, Frozen,
     )
 }  # fmt: skip
 

@@ -71,9 +71,12 @@ class Recorder(Events):
             )
         )
 
-    def finished_attempt(self, piece: Slice, index: int, error: BaseException | None) -> None:
-        """An attempt ends."""
+    def finished_attempt(
+        self, piece: Slice, index: int, outcome: Effects | BaseException | None
+    ) -> None:
+        """An attempt ends, with its effects or with what it raised."""
         generation = piece.generation
+        failed = isinstance(outcome, BaseException)
         self._write(
             Finished(
                 self._clock(),
@@ -81,7 +84,8 @@ class Recorder(Events):
                 self._names[generation],
                 generation.partition,
                 piece.records[index].offset,
-                None if error is None else f"{type(error).__name__}: {error}",
+                f"{type(outcome).__name__}: {outcome}" if failed else None,
+                len(outcome.emits) if isinstance(outcome, Effects) else 0,
             )
         )
 
@@ -158,14 +162,13 @@ class _Observed:
 
     def invoke(self, piece: Slice, index: int) -> Effects | Awaitable[Effects | None] | None:
         self._recorder.started_attempt(piece, index)
-        error: BaseException | None = None
         try:
-            return self._invoke(piece, index)
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
+            outcome = self._invoke(piece, index)
+        except BaseException as error:
             self._recorder.finished_attempt(piece, index, error)
+            raise
+        self._recorder.finished_attempt(piece, index, outcome)  # type: ignore[arg-type]
+        return outcome
 
 
 class _ObservedAsync(_Observed):
@@ -173,14 +176,13 @@ class _ObservedAsync(_Observed):
 
     async def invoke(self, piece: Slice, index: int) -> Effects | None:
         self._recorder.started_attempt(piece, index)
-        error: BaseException | None = None
         try:
-            return await self._invoke(piece, index)  # type: ignore[misc]
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
+            outcome: Effects | None = await self._invoke(piece, index)  # type: ignore[misc]
+        except BaseException as error:
             self._recorder.finished_attempt(piece, index, error)
+            raise
+        self._recorder.finished_attempt(piece, index, outcome)
+        return outcome
 
 
 def order_text(order: Order) -> str | None:

@@ -25,21 +25,25 @@ __all__ = ("CommitNeverAhead", "ReplayBounded")
 class CommitNeverAhead(Guarantee):
     """An offset counts as complete only when its effects are acknowledged by the broker: what is
     committed, as the frontier or in the completion map, was settled by the generation that
-    committed it or committed before it began; what it emitted is in the log.
+    committed it or committed before it began; what it emitted is in the log. And what a
+    generation begins with as complete was settled by somebody.
 
     Args:
-        emits: whether every record emits, so that settled alone is not enough.
+        deliveries: whether the history tells what was delivered; then settled alone is not
+            enough for a record that emitted.
     """
 
-    def __init__(self, *, emits: bool = False) -> None:
+    def __init__(self, *, deliveries: bool = False) -> None:
         super().__init__()
-        self._emits = emits
+        self._deliveries = deliveries
+        self._emitted: dict[str, set[int]] = {}
         self._sent: dict[TopicPartition, list[int]] = {}
         self._removed: dict[TopicPartition, set[int]] = {}
         self._succeeded: dict[str, set[int]] = {}
         self._discarded: dict[str, set[int]] = {}
         self._delivered: dict[TopicPartition, set[int]] = {}
         self._progress: dict[str, Progress] = {}
+        self._settled: dict[TopicPartition, set[int]] = {}
 
     def judge(self, event: Event) -> None:
         match event:
@@ -49,17 +53,35 @@ class CommitNeverAhead(Guarantee):
                 self._removed.setdefault(event.partition, set()).add(event.offset)
             case Assigned():
                 self._progress[event.generation] = Progress(event.frontier, event.completed)
+                self._judge_start(event)
             case Finished(error=None):
                 self._succeeded.setdefault(event.generation, set()).add(event.offset)
+                if event.emits:
+                    self._emitted.setdefault(event.generation, set()).add(event.offset)
             case Delivered():
                 self._delivered.setdefault(event.partition, set()).add(event.offset)
-            case Settled(how="discarded"):
-                self._discarded.setdefault(event.generation, set()).add(event.offset)
-                self._progress[event.generation].settle(event.offset)
             case Settled():
-                self._progress[event.generation].settle(event.offset)
+                self._settle(event)
             case Committed():
                 self._judge_commit(event)
+
+    def _settle(self, event: Settled) -> None:
+        self._progress[event.generation].settle(event.offset)
+        self._settled.setdefault(event.partition, set()).add(event.offset)
+        if event.how != "done":
+            self._discarded.setdefault(event.generation, set()).add(event.offset)
+
+    def _judge_start(self, event: Assigned) -> None:
+        settled = self._settled.get(event.partition, set())
+        removed = self._removed.get(event.partition, set())
+        for offset in _covered(event, self._sent.get(event.partition, ())):
+            if offset not in settled and offset not in removed:
+                self.violated(
+                    f"{event.member} began {event.partition} with offset {offset} as complete, "
+                    "which nobody had settled",
+                    concerns(event.partition, (offset,)),
+                )
+                return
 
     def _judge_commit(self, event: Committed) -> None:
         for offset in _covered(event, self._sent.get(event.partition, ())):
@@ -84,7 +106,8 @@ class CommitNeverAhead(Guarantee):
             return None
         if offset not in self._succeeded.get(event.generation, ()):
             return "no attempt of its generation had brought to success"
-        if self._emits and offset not in self._delivered.get(event.partition, ()):
+        emitted = offset in self._emitted.get(event.generation, ())
+        if self._deliveries and emitted and offset not in self._delivered.get(event.partition, ()):
             return "had emitted something that was not in the log"
         return None
 
@@ -127,8 +150,8 @@ class ReplayBounded(Guarantee):
             )
 
 
-def _covered(commit: Committed, offsets: Iterable[int]) -> Iterator[int]:
-    """Those offsets that a commit says are complete."""
+def _covered(commit: Committed | Assigned, offsets: Iterable[int]) -> Iterator[int]:
+    """Those offsets that a commit, or a start, says are complete."""
     for offset in offsets:
         if offset < commit.frontier or any(
             start <= offset < start + length for start, length in commit.completed

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.testing.guarantees.base import Guarantee, concerns
-from streamjobs.testing.history import Committed, Delivered, Event, Removed, Sent, Settled
+from streamjobs.testing.history import (
+    Committed,
+    Delivered,
+    Event,
+    Finished,
+    Removed,
+    Sent,
+    Settled,
+)
 
 __all__ = ("NoLoss",)
 
@@ -16,32 +24,36 @@ class NoLoss(Guarantee):
     Check it when everything has come to rest.
 
     Args:
-        emits: whether every record that is done has emitted something, which must be in the log.
+        deliveries: whether the history tells what was delivered; then what a record emitted has
+            to be in the log at the end.
     """
 
-    def __init__(self, *, emits: bool = False) -> None:
+    def __init__(self, *, deliveries: bool = False) -> None:
         super().__init__()
-        self._emits = emits
+        self._deliveries = deliveries
         self._open: dict[tuple[TopicPartition, int], None] = {}
         self._silent: dict[tuple[TopicPartition, int], None] = {}
+        self._emitted: set[tuple[str, int]] = set()
+        self._delivered: set[tuple[TopicPartition, int]] = set()
         self._uncommitted: dict[TopicPartition, dict[int, None]] = {}
 
     def judge(self, event: Event) -> None:
         match event:
             case Sent(partition=partition, offset=offset):
                 self._open[partition, offset] = None
-                self._silent[partition, offset] = None
                 self._uncommitted.setdefault(partition, {})[offset] = None
             case Removed(partition=partition, offset=offset):
                 self._close(partition, offset)
-                self._silent.pop((partition, offset), None)
+                self._delivered.add((partition, offset))
                 self._uncommitted.get(partition, {}).pop(offset, None)
-            case Settled(partition=partition, offset=offset, how=how):
+            case Settled(generation=generation, partition=partition, offset=offset):
                 self._close(partition, offset)
-                if how != "done":
-                    self._silent.pop((partition, offset), None)
+                if (generation, offset) in self._emitted:
+                    self._silent[partition, offset] = None
+            case Finished(generation=generation, offset=offset, error=None, emits=emits) if emits:
+                self._emitted.add((generation, offset))
             case Delivered(partition=partition, offset=offset):
-                self._silent.pop((partition, offset), None)
+                self._delivered.add((partition, offset))
             case Committed(partition=partition, frontier=frontier, completed=completed):
                 waiting = self._uncommitted.get(partition, {})
                 for offset in [each for each in waiting if each < frontier]:
@@ -57,12 +69,11 @@ class NoLoss(Guarantee):
         for partition, offset in self._open:
             self._report(partition, offset, "was never settled", len(self._open))
             return
-        if self._emits:
-            for partition, offset in self._silent:
-                self._report(
-                    partition, offset, "is done, but what it emitted is not there",
-                    len(self._silent),
-                )  # fmt: skip
+        if self._deliveries:
+            silent = [each for each in self._silent if each not in self._delivered]
+            for partition, offset in silent:
+                what = "is done, but what it emitted is not there"
+                self._report(partition, offset, what, len(silent))
                 return
         for partition, waiting in self._uncommitted.items():
             for offset in waiting:

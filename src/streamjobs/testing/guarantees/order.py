@@ -29,7 +29,8 @@ Key = tuple[TopicPartition, str]
 class KeyOrder(Guarantee):
     """If records a and b of one ordering key have offsets a < b, no attempt of b starts before
     a is settled (done, dead-lettered or discarded). After a crash a key may be replayed from its
-    first unsettled record, never from later, and then in order again.
+    first unsettled record, never from later, and then in order again: when a starts, no later
+    record of its key counts as complete already.
 
     Settled means: by the generation in which b starts (where its attempt has succeeded, the rest
     is only being written down), or before that generation began and committed; what another
@@ -75,6 +76,19 @@ class KeyOrder(Guarantee):
                 return
             place += 1
         self._passed[event.generation, order] = place
+        later = next((each for each in records[place + 1 :] if each not in removed), None)
+        self._judge_next(event, order, later)
+
+    def _judge_next(self, event: Started, order: str, later: int | None) -> None:
+        """The next record is enough to look at: had one after it been passed over, it would
+        show when that one starts.
+        """
+        if later is not None and later in self._progress[event.generation]:
+            self.violated(
+                f"offset {event.offset} of key {order!r} started while the later offset "
+                f"{later} of the same key was complete ({event.partition}, {event.member})",
+                concerns(event.partition, (event.offset, later)),
+            )
 
 
 class KeySerial(Guarantee):

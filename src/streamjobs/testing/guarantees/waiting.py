@@ -13,6 +13,7 @@ from streamjobs.testing.history import (
     Event,
     Expired,
     Finished,
+    Frozen,
     Jumped,
     Revoked,
     Revoking,
@@ -73,7 +74,7 @@ class OnlyFailingKeyWaits(Guarantee):
                 self._failing.discard((generation, order))
             case Revoked(generation=generation) | Revoking(generation=generation):
                 self._forget(generation)
-            case Crashed(member=member) | Expired(member=member):
+            case Crashed(member=member) | Expired(member=member) | Frozen(member=member):
                 for generation in {each for each, _ in self._lanes}:
                     if generation.startswith(f"{member}/"):
                         self._forget(generation)
@@ -139,7 +140,8 @@ class OnlyFailingKeyWaits(Guarantee):
 
     def _free(self, generation: str, order: str) -> float:
         """Since when no attempt of this key runs in the process, also under an assignment that
-        is over; RUNS while one does."""
+        is over; RUNS while one does.
+        """
         member = generation.rpartition("/")[0]
         partition = self._partitions[generation]
         return self._keys.get((member, partition, order), float("-inf"))

@@ -1,5 +1,5 @@
 """Deterministic simulation: the real engine, virtual time, seeded dice, no threads."""
 
-from streamjobs.testing.simulation.simulate import Report, Run, simulate_random, simulate_seed
+from streamjobs.testing.simulation.simulate import Report, Run, play, simulate_random, simulate_seed
 
-__all__ = ("Report", "Run", "simulate_random", "simulate_seed")
+__all__ = ("Report", "Run", "play", "simulate_random", "simulate_seed")

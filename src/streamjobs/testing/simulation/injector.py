@@ -77,7 +77,7 @@ class Injector:
         member.crash_point.armed = self._random.randrange(6)
 
     def _freeze(self, member: Member) -> None:
-        member.frozen_until = self._world.clock.now + self._random.uniform(0.5, 6.0)
+        self._world.freeze(member, self._random.uniform(0.5, 6.0))
         self._world.later(self._random.uniform(0.3, 3.0), lambda: self._world.expire(member))
 
     def _expire(self, member: Member) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import TypeVar
 
 from streamjobs.broker.memory import Faults, MemoryBroker, MemoryCluster
 from streamjobs.broker.ports import (
@@ -30,7 +30,10 @@ from streamjobs.testing.simulation.workers import Behaviour, SimulatedWorkers
 __all__ = ("Member", "SimulatedCrash")
 
 
-class SimulatedCrash(BaseException):  # noqa: N818  # it is no error: nothing may catch it
+Answer = TypeVar("Answer")
+
+
+class SimulatedCrash(BaseException):  # it is no error: nothing may catch it
     """The process ends here and now."""
 
 
@@ -86,7 +89,7 @@ class Member:
         self.owner = Owner(
             routes,
             self.workers,
-            _CrashingProducer(broker.producer({}), self.crash_point),
+            _CrashingProducer(broker.producer({}), self.crash_point, random),
             clock,
             limits,
             Fanout(self.recorder, events),
@@ -129,13 +132,13 @@ class _CrashingConsumer(Consumer):
         self._point = point
 
     def poll(self, limit: int, timeout: float) -> Sequence[Batch]:
-        return self._pass(self._consumer.poll, limit, timeout)
+        return self._pass(lambda: self._consumer.poll(limit, timeout))
 
     def commit(self, commits: Sequence[Commit]) -> None:
-        self._pass(self._consumer.commit, commits)
+        self._pass(lambda: self._consumer.commit(commits))
 
     def commit_now(self, commits: Sequence[Commit], timeout: float) -> CommitResult:
-        return self._pass(self._consumer.commit_now, commits, timeout)
+        return self._pass(lambda: self._consumer.commit_now(commits, timeout))
 
     def pause(self, partition: TopicPartition) -> None:
         self._consumer.pause(partition)
@@ -144,24 +147,25 @@ class _CrashingConsumer(Consumer):
         self._consumer.resume(partition)
 
     def rewind(self, partition: TopicPartition) -> Assigned | None:
-        return self._pass(self._consumer.rewind, partition)
+        return self._pass(lambda: self._consumer.rewind(partition))
 
     def close(self) -> None:
         self._pass(self._consumer.close)
 
-    def _pass(self, request: Callable[..., Any], *arguments: Any) -> Any:
+    def _pass(self, request: Callable[[], Answer]) -> Answer:
         self._point.pass_by()
-        answer = request(*arguments)
+        answer = request()
         self._point.pass_by()
         return answer
 
 
 class _CrashingProducer(Producer):
-    """The same for what is emitted."""
+    """The same for what is emitted; acknowledgements come when the dice let them."""
 
-    def __init__(self, producer: Producer, point: CrashPoint) -> None:
+    def __init__(self, producer: Producer, point: CrashPoint, random: Random) -> None:
         self._producer = producer
         self._point = point
+        self._random = random
 
     def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
         self._point.pass_by()
@@ -169,7 +173,8 @@ class _CrashingProducer(Producer):
         self._point.pass_by()
 
     def poll(self, timeout: float) -> None:
-        self._producer.poll(timeout)
+        if self._random.random() < 0.3:
+            self._producer.poll(timeout)
 
     def flush(self, timeout: float) -> int:
         return self._producer.flush(timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -26,6 +27,19 @@ OUTPUT: Final = "output"
 """The topic that random scenarios emit to: for each record its id."""
 
 
+VALUES: Final = (b"loud", b"loud", b"silent", b"silent", b"poison") * 3 + (b"loud",) * 5
+"""What a record makes its handler do: emit, or not, or refuse it for good."""
+
+
+POLICIES: Final = (
+    VirtualPartitions(),
+    VirtualPartitions(),
+    VirtualPartitions(distribution="balanced"),
+    VirtualPartitions(ordering="virtual_partition"),
+    VirtualPartitions(ordering="none"),
+)
+
+
 @dataclass(slots=True)
 class Scenario:
     """Everything about a world but its faults.
@@ -36,7 +50,6 @@ class Scenario:
         workload: records to be written, in this order, while the world runs.
         behaviour: how long attempts take.
         heal: makes handlers stop failing, so that the world can come to rest.
-        emits: whether every record that is done has its id in the output topic.
         limits: of every member.
     """
 
@@ -45,11 +58,8 @@ class Scenario:
     workload: Sequence[Message]
     behaviour: Behaviour
     heal: Callable[[], None] = lambda: None
-    emits: bool = False
     limits: Limits = field(
-        default_factory=lambda: Limits(
-            window_records=40, commit_interval=0.25, revoke_timeout=2.0
-        )
+        default_factory=lambda: Limits(window_records=40, commit_interval=0.25, revoke_timeout=2.0)
     )
 
 
@@ -62,41 +72,32 @@ def order_of(route: Route, record: Record) -> str | None:
 
 def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -> Scenario:
     """One topic with handlers that fail, dawdle and hang as the dice and the faults say."""
-    policy = VirtualPartitions(
-        random.choice((1, 2, 3, 8)),
-        **random.choice(
-            (
-                {},
-                {},
-                {"distribution": "balanced"},
-                {"ordering": "virtual_partition"},
-                {"ordering": "none"},
-            )
-        ),
-    )
+    policy = dataclasses.replace(random.choice(POLICIES), count=random.choice((1, 2, 3, 8)))
     handler = _Handler(random, faults)
     route = Route(
-        "input", policy, "threads", handler.invoke, failures=Backoff(first=0.1, maximum=5.0)
+        "input", policy, "threads", handler.invoke, failures=Backoff(first=1.0, maximum=60.0)
     )
     keys = [None, b"", *(f"k{number}".encode() for number in range(random.choice((1, 3, 10))))]
     return Scenario(
         topics={"input": random.choice((1, 1, 2, 4)), OUTPUT: 1},
         routes={"input": route},
-        workload=[Message("input", b"", random.choice(keys)) for _ in range(records)],
+        workload=[
+            Message("input", random.choice(VALUES), random.choice(keys)) for _ in range(records)
+        ],
         behaviour=handler.seconds,
         heal=handler.heal,
-        emits=True,
     )
 
 
 class _Handler:
     """Emits each record's id; fails and dawdles by record, not by attempt, so that a record
-    that fails does so a few times."""
+    that fails does so a few times.
+    """
 
     def __init__(self, random: Random, faults: frozenset[str]) -> None:
         self._random = random
         self._failures: dict[int, int] = {}
-        self._error = 0.08 if "error" in faults else 0.0
+        self._error = random.choice((0.0, 0.05, 0.2)) if "error" in faults else 0.0
         self._slow = 0.05 if "slow" in faults else 0.0
         self._endless = 0.01 if "endless" in faults else 0.0
         self._healed = False
@@ -115,7 +116,7 @@ class _Handler:
             return self._random.uniform(0.5, 4.0)
         return self._random.uniform(0.001, 0.03)
 
-    def invoke(self, piece: Slice, index: int) -> Effects:
+    def invoke(self, piece: Slice, index: int) -> Effects | None:
         """Attempt a record."""
         record = piece.records[index]
         left = self._failures.setdefault(record.offset, self._roll_failures())
@@ -124,6 +125,8 @@ class _Handler:
             raise ValueError("as the dice say")
         if record.value == b"poison":
             raise UndecodableRecordError("poison")
+        if record.value == b"silent":
+            return None
         effects = Effects()
         effects.emits.append(Message(OUTPUT, record.id.encode(), record.key))
         return effects

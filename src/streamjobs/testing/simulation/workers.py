@@ -115,7 +115,8 @@ class SimulatedWorkers(Workers, Execution):
 
     def step(self) -> bool:
         """Move one slice: begin its next attempt, or end the one that is due. False when all
-        attempts are still running."""
+        attempts are still running.
+        """
         movable = [run for run in self._runs if not run.attempt or self._is_due(run.attempt)]
         if not movable:
             return False
@@ -149,10 +150,9 @@ class SimulatedWorkers(Workers, Execution):
         run.attempt = None
         if isinstance(attempt.outcome, Exception):
             run.piece.fail(attempt.index, attempt.outcome)
-            self._recorder.finished_attempt(run.piece, attempt.index, attempt.outcome)
         else:
             run.piece.succeed(attempt.index, attempt.outcome)
-            self._recorder.finished_attempt(run.piece, attempt.index, None)
+        self._recorder.finished_attempt(run.piece, attempt.index, attempt.outcome)
         run.piece.seconds += 0.001
 
     def _call(self, piece: Slice, attempt: _Attempt) -> None:

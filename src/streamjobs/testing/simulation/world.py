@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from streamjobs.broker.ports import TopicPartition
-from streamjobs.testing.history import Crashed, Event, Expired, History, Jumped
+from streamjobs.testing.history import Crashed, Event, Expired, Frozen, History, Jumped
 from streamjobs.testing.simulation.clock import VirtualClock
 from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
@@ -52,9 +52,7 @@ class World:
         self.members: list[Member] = []
         self._watch = watch
         self._write = self.history.add if watch is None else self._add_and_watch
-        self.cluster = ObservedCluster(
-            scenario.topics, scenario.routes, self.clock, self._write
-        )
+        self.cluster = ObservedCluster(scenario.topics, scenario.routes, self.clock, self._write)
         self._branches = Branches(self.coverage)
         self._unsent = list(reversed(scenario.workload))
         self._later: list[tuple[float, Callable[[], None]]] = []
@@ -146,6 +144,11 @@ class World:
             self._write(Expired(self.clock.now, member.name))
             self.cluster.expire(member.name)
 
+    def freeze(self, member: Member, seconds: float) -> None:
+        """A process stands still for so long."""
+        self._write(Frozen(self.clock.now, member.name))
+        member.frozen_until = self.clock.now + seconds
+
     def leave(self, member: Member) -> None:
         """A process stops in good order."""
         self.members.remove(member)
@@ -176,7 +179,8 @@ class World:
 
     def _wait(self, member: Member, seconds: float) -> None:
         """A member waits for its workers, maybe in the middle of a rebalance: everybody else
-        goes on meanwhile."""
+        goes on meanwhile.
+        """
         self.pass_time(seconds if self.random.random() < 0.5 else self.random.uniform(0.0, 0.3))
         member.workers.step()
         if self.random.random() < 0.3:
@@ -212,7 +216,8 @@ class World:
 
     def _settle(self) -> None:
         """Everybody works until all is committed; a promise that is broken by then shows as a
-        record that was never settled."""
+        record that was never settled.
+        """
         for number in range(SETTLING_STEPS):
             for member in list(self.members):
                 self._turn(member)
