@@ -62,8 +62,8 @@ class Trial:
         """Work until all flights are done, or until Ctrl-C or SIGTERM."""
         bar = progress.add_task(self.title, total=len(self.flights))
         with ThreadPoolExecutor(1) as executor:
-            feeding = executor.submit(self._feed_and_stop, progress, bar)
             try:
+                feeding = executor.submit(self._feed_and_stop, progress, bar)
                 with suppress(KeyboardInterrupt):  # a signal before the app listens to it
                     self.app.run()
             finally:

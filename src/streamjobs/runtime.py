@@ -177,18 +177,17 @@ class _Idle:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._empty_since: float | None = None
+        self._empty_since = time.monotonic()
 
     def reached(self) -> bool:
         owner = self._owner
-        if not owner.joined or not owner.idle:
-            self._empty_since = None
-            return False
-        if owner.scheduler.generations:
-            return True
         now = time.monotonic()
-        self._empty_since = self._empty_since or now
-        return now - self._empty_since > EMPTY_HANDED
+        if owner.scheduler.generations or not owner.idle:
+            self._empty_since = now
+            return owner.idle
+        # Not every broker tells a member that there is nothing for it.
+        patience = EMPTY_HANDED if owner.joined else 4 * EMPTY_HANDED
+        return now - self._empty_since > patience
 
 
 class _Progress:

@@ -10,7 +10,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
-from streamjobs.broker.quix_values import is_deserializer
+from streamjobs.broker.quix.values import is_deserializer
 from streamjobs.errors import ConfigurationError, UndecodableRecordError
 from streamjobs.record import Record
 
@@ -121,7 +121,7 @@ def _decode_with_quix(deserializer: Any) -> Decoder:
     def values(record: Record) -> SeveralValues:
         nonlocal decode
         if decode is None:
-            from streamjobs.broker.quix_values import decoder
+            from streamjobs.broker.quix.values import decoder
 
             decode = decoder(deserializer)
         return SeveralValues(decode(record))

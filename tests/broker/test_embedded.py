@@ -11,7 +11,7 @@ import pytest
 from streamjobs.broker import embedded
 from streamjobs.broker.embedded import EmbeddedBroker, EmbeddedCluster
 from streamjobs.broker.ports import Message, TopicSpec
-from streamjobs.broker.quix import QuixBroker
+from streamjobs.broker.quix.broker import QuixBroker
 from streamjobs.errors import ConfigurationError
 from tests.support.members import WITHIN, Member, poll_until
 

@@ -115,7 +115,7 @@ def test_a_commit_that_retention_overtook_is_read_from_the_start(cluster: Memory
     cluster.bounce("a", "one", 0)
     cluster.truncate("one", 0, before=3)
     settle(first)
-    assert first.assigned("one", 0)[1:] == (3, "note")
+    assert first.assigned("one", 0)[1:] == (3, "note", 1)
 
 
 def test_a_reader_overtaken_by_retention_goes_on_at_the_start(cluster: MemoryCluster) -> None:

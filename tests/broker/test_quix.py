@@ -13,7 +13,6 @@ import pytest
 from confluent_kafka import TopicPartition as Offset
 from confluent_kafka.admin import AdminClient
 
-from streamjobs.broker import quix_consumer
 from streamjobs.broker.ports import (
     Assigned,
     Commit,
@@ -23,9 +22,10 @@ from streamjobs.broker.ports import (
     TopicPartition,
     TopicSpec,
 )
-from streamjobs.broker.quix import QuixBroker
-from streamjobs.broker.quix_client import check_version
-from streamjobs.broker.quix_record import KafkaRecord
+from streamjobs.broker.quix import consumer
+from streamjobs.broker.quix.broker import QuixBroker
+from streamjobs.broker.quix.client import check_version
+from streamjobs.broker.quix.record import KafkaRecord
 from streamjobs.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -96,7 +96,7 @@ def test_this_quixstreams_is_accepted() -> None:
 
 def test_importing_prints_nothing_and_changes_no_filter() -> None:
     code = (
-        "import warnings; before = list(warnings.filters); import streamjobs.broker.quix; "
+        "import warnings; before = list(warnings.filters); import streamjobs.broker.quix.broker; "
         "print([f for f in warnings.filters if f[0] == 'ignore' and f not in before])"
     )
     done = subprocess.run(
@@ -206,8 +206,8 @@ def test_a_consumer_says_once_that_nobody_is_there_and_goes_on(
 def test_a_consumer_gives_up_after_a_long_absence(
     nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamjobs.broker.quix_watch.GIVE_UP_AFTER", 1.0)
-    monkeypatch.setattr("streamjobs.broker.quix_watch.PROBE_EVERY", 0.1)
+    monkeypatch.setattr("streamjobs.broker.quix.watch.GIVE_UP_AFTER", 1.0)
+    monkeypatch.setattr("streamjobs.broker.quix.watch.PROBE_EVERY", 0.1)
     member = Member(QuixBroker(nobody), "group", "topic")
     with pytest.raises(BrokerUnavailableError, match=f"Kafka at {nobody} has not answered for"):
         poll_until(lambda: False, member, within=20)
@@ -218,7 +218,7 @@ def test_a_consumer_gives_up_after_a_long_absence(
 def test_a_frozen_broker_holds_up_neither_a_commit_nor_leaving(
     topic_name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(quix_consumer, "CLOSE_WITHIN", 1.0)
+    monkeypatch.setattr(consumer, "CLOSE_WITHIN", 1.0)
     code = (
         "from streamjobs.broker.embedded import EmbeddedCluster; import time; "
         "cluster = EmbeddedCluster(); print(cluster.address, flush=True); time.sleep(100)"

@@ -8,7 +8,7 @@ from quixstreams.models.serializers import (
     JSONDeserializer,
 )
 
-from streamjobs.broker.quix_values import decoder, is_deserializer
+from streamjobs.broker.quix.values import decoder, is_deserializer
 from streamjobs.errors import ConfigurationError, UndecodableRecordError
 from streamjobs.record import Record
 

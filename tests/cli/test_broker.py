@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamjobs.broker.quix import QuixBroker
+from streamjobs.broker.quix.broker import QuixBroker
 from streamjobs.exit_codes import ExitCode
 
 Streamjobs = Callable[..., tuple[int, str, str]]

@@ -49,7 +49,7 @@ def _broker(adapter: str, request: pytest.FixtureRequest) -> Broker:
         from streamjobs.broker.embedded import EmbeddedBroker
 
         return EmbeddedBroker()
-    from streamjobs.broker.quix import QuixBroker
+    from streamjobs.broker.quix.broker import QuixBroker
 
     return QuixBroker(request.getfixturevalue("kafka"), None)
 

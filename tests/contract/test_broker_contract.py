@@ -290,7 +290,7 @@ def test_the_next_member_goes_on_from_a_commit(create: Create, join: Join, write
     first.leave()
     second = join(topic)
     poll_until(lambda: len(second.records) == 2, second)
-    assert second.assignments == [Assigned(TopicPartition(topic, 0), 3, "note")]
+    assert second.assignments == [Assigned(TopicPartition(topic, 0), 3, "note", 3)]
     assert second.read(topic, 0) == [3, 4]
 
 
@@ -305,7 +305,10 @@ def test_commit_now_is_done_when_it_returns(create: Create, join: Join, write: W
     first.leave()
     second = join(topic)
     poll_until(lambda: len(second.held) == 2, second)
-    assert [second.assigned(topic, partition)[1:] for partition in (0, 1)] == [(4, "a"), (0, "b")]
+    assert [second.assigned(topic, partition)[1:] for partition in (0, 1)] == [
+        (4, "a", 4),
+        (0, "b", 0),
+    ]
 
 
 def test_a_later_commit_may_go_back(create: Create, join: Join, write: Write) -> None:
@@ -318,7 +321,7 @@ def test_a_later_commit_may_go_back(create: Create, join: Join, write: Write) ->
     first.leave()
     second = join(topic)
     poll_until(lambda: second.held, second)
-    assert second.assigned(topic, 0)[1:] == (1, "")
+    assert second.assigned(topic, 0)[1:] == (1, "", 1)
 
 
 def test_metadata_of_4095_characters_of_any_script_is_kept(create: Create, join: Join) -> None:
@@ -354,7 +357,7 @@ def test_a_rewound_partition_is_read_again_from_what_is_committed(
     poll_until(lambda: len(reader.records) == 10, reader)
     reader.commit_now(topic, 0, 3, "note")
     partition = TopicPartition(topic, 0)
-    assert reader.consumer.rewind(partition) == Assigned(partition, 3, "note")
+    assert reader.consumer.rewind(partition) == Assigned(partition, 3, "note", 3)
     poll_until(lambda: len(reader.records) == 12, reader)
     assert reader.read(topic, 0) == [0, 1, 2, 3, 4, 3, 4]
     assert reader.read(topic, 1) == [0, 1, 2, 3, 4]
@@ -451,7 +454,7 @@ def test_the_new_holder_goes_on_from_what_was_committed_while_revoking(
     poll_until(lambda: len(a.records) == 10, a)
     b = join(topic)
     poll_until(lambda: len(b.records) == 2, a, b)
-    assert [each[1:] for each in b.assignments] == [(3, "while revoking")]
+    assert [each[1:] for each in b.assignments] == [(3, "while revoking", 3)]
     assert [record.offset for record in b.records] == [3, 4]
 
 
@@ -487,7 +490,7 @@ def test_a_commit_while_leaving_is_kept(create: Create, join: Join, write: Write
     a.leave()
     b = join(topic)
     poll_until(lambda: b.held, b)
-    assert b.assigned(topic, 0)[1:] == (2, "last words")
+    assert b.assigned(topic, 0)[1:] == (2, "last words", 2)
 
 
 def test_groups_do_not_know_of_each_other(

@@ -105,6 +105,9 @@ def test_what_could_not_be_delivered_brings_its_record_back() -> None:
     office.turn()
 
     assert office.told.undelivered_offsets == [0]
+    assert not office.hands.busy_with
+    office.pass_time(1.0)  # a pause, for what is refused once is often refused again
+    office.turn()
     assert office.hands.busy_with == [0]
     assert not committed(cluster)
 

@@ -19,6 +19,6 @@ def connect(settings: Settings) -> Broker:
         from streamjobs.broker.embedded import EmbeddedBroker
 
         return EmbeddedBroker()
-    from streamjobs.broker.quix import QuixBroker
+    from streamjobs.broker.quix.broker import QuixBroker
 
     return QuixBroker(settings.broker, settings.connection)

@@ -115,7 +115,7 @@ class EmbeddedBroker(Broker):
     """`QuixBroker` on an embedded cluster of its own."""
 
     def __init__(self) -> None:
-        from streamjobs.broker.quix import QuixBroker
+        from streamjobs.broker.quix.broker import QuixBroker
 
         self._cluster = EmbeddedCluster()
         self._broker = QuixBroker(self._cluster.address, mock=True)

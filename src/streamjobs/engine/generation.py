@@ -46,6 +46,7 @@ class Generation:
         full: whether that was so when the owner last looked.
         unacknowledged: by order, records that are over while something emitted by them, or by
             an earlier one of the order, has not arrived; the outbox keeps it.
+        emitting: how many of them wait for an answer about what they emitted themselves.
         committed: what the broker is known to have.
         dirty: whether anything happened since the last freeze.
     """
@@ -55,6 +56,7 @@ class Generation:
         "backlog",
         "committed",
         "dirty",
+        "emitting",
         "full",
         "halted",
         "held",
@@ -79,6 +81,7 @@ class Generation:
             VirtualPartition(index) for index in range(route.virtual_partitions.count)
         ]
         self.troubles: dict[Order, Trouble] = {}
+        self.emitting = 0
         self.unacknowledged: dict[Order, deque[Waiting]] = {}
         self.revoked = False
         self.stopping = False

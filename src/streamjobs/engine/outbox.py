@@ -46,10 +46,12 @@ class Outbox:
         emits = effects.emits if effects is not None else []
         entry = Waiting(record, len(emits))
         generation.unacknowledged.setdefault(order, deque()).append(entry)
-        for message in emits:
-            self._send(message, lambda delivery: self._answered(generation, order, entry, delivery))
         if not emits:
             self._release(generation, order)
+            return
+        generation.emitting += 1
+        for message in emits:
+            self._send(message, lambda delivery: self._answered(generation, order, entry, delivery))
 
     def poll(self) -> None:
         """Take in acknowledgements that have come."""
@@ -69,6 +71,7 @@ class Outbox:
             entry.error = delivery.error
             self._failed(generation, entry.record, delivery.error)
         if not entry.left:
+            generation.emitting -= 1
             self._release(generation, order)
 
     def _release(self, generation: Generation, order: Order) -> None:

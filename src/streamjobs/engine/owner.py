@@ -22,6 +22,7 @@ from streamjobs.engine.generation import Generation
 from streamjobs.engine.intake import Intake
 from streamjobs.engine.outbox import Outbox
 from streamjobs.engine.ports import Workers
+from streamjobs.engine.reloads import Reloads
 from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
@@ -85,7 +86,8 @@ class Owner(Listener):
         self._committer = Committer(events)
         self._intake = Intake(limits.window_records, limits.window_bytes)
         self._next_commit = clock() + limits.commit_interval
-        self._reload: dict[Generation, None] = {}
+        self._undeliverable: dict[Generation, None] = {}
+        self._reloads = Reloads()
         self._ended: set[TopicPartition] = set()
         self._quiet = True
         self._patience = limits.revoke_timeout
@@ -111,7 +113,8 @@ class Owner(Listener):
         self._quiet = self._quiet and not merged
         if self._waits_for_acks:
             self._outbox.poll()
-        self._reload_failed()
+        if not self.stopping and (self._undeliverable or self._reloads.pending):
+            self._reload()
         taken = self._poll()
         started = self._start()
         self._commit_when_due()
@@ -233,17 +236,21 @@ class Owner(Listener):
 
     @property
     def _waits_for_acks(self) -> bool:
-        return any(generation.unacknowledged for generation in self._generations)
+        return any(generation.emitting for generation in self._generations)
 
     @property
     def idle(self) -> bool:
         """Every assigned partition is read to its end, settled, and committed."""
-        return self.drained and all(
-            generation.partition in self._ended
-            and not generation.ledger.pending
-            and not generation.backlog
-            and not generation.dirty
-            for generation in self._generations
+        return (
+            self.drained
+            and not self._reloads.pending
+            and all(
+                generation.partition in self._ended
+                and not generation.ledger.pending
+                and not generation.backlog
+                and not generation.dirty
+                for generation in self._generations
+            )
         )
 
     # -- emitted records ---------------------------------------------------------------------
@@ -256,18 +263,26 @@ class Owner(Listener):
         """Later records of the same key may have run already: only reading the partition again
         from its last commit brings them back in order.
         """
-        if self.scheduler.is_current(generation) and generation not in self._reload:
+        if self.scheduler.is_current(generation) and generation not in self._undeliverable:
             self._events.undelivered(generation, record, error)
-            self._reload[generation] = None
+            self._undeliverable[generation] = None
 
-    def _reload_failed(self) -> None:
-        for generation in list(self._reload):
-            if self.scheduler.is_current(generation) and not self.stopping:
+    def _reload(self) -> None:
+        """Give up generations whose emits did not arrive, and read again those whose pause is
+        over.
+        """
+        now = self._clock()
+        for generation in self._undeliverable:
+            if self.scheduler.is_current(generation):
                 self._end(generation, lost=False)
-                assigned = self._consumer.rewind(generation.partition)
-                if assigned is not None:
-                    self.on_assigned([assigned])
-        self._reload.clear()
+                self._consumer.pause(generation.partition)
+                self._reloads.request(generation.partition, now)
+        self._undeliverable.clear()
+        for partition in self._reloads.take_due(now):
+            assigned = self._consumer.rewind(partition)
+            self._consumer.resume(partition)
+            if assigned is not None:
+                self.on_assigned([assigned])
 
     # -- the group's decisions (Listener) ----------------------------------------------------
 
@@ -297,16 +312,25 @@ class Owner(Listener):
         self._commit_last(generations)
         for generation in generations:
             self._end(generation, lost=False)
+        self._forget(partitions)
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
         for generation in self._known(partitions):
             self._end(generation, lost=True)
+        self._forget(partitions)
 
     def on_committed(self, result: CommitResult) -> None:
         self._committer.answered(result)
+        if result.error is None:
+            for commit in result.commits:
+                self._reloads.succeeded(commit.partition)
 
     def on_end(self, partition: TopicPartition) -> None:
         self._ended.add(partition)
+
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        for partition in partitions:
+            self._reloads.forget(partition)
 
     def _known(self, partitions: Sequence[TopicPartition]) -> list[Generation]:
         known = self.scheduler.generations
@@ -323,7 +347,7 @@ class Owner(Listener):
 
     def _busy(self, generations: Sequence[Generation]) -> bool:
         return any(piece.generation in generations for piece in self.scheduler.running) or any(
-            generation.unacknowledged for generation in generations
+            generation.emitting for generation in generations
         )
 
     def _end(self, generation: Generation, lost: bool) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from streamjobs.broker.memory.cluster import MemoryCluster
 from streamjobs.broker.memory.faults import Process
-from streamjobs.broker.memory.group import Committed, Member
+from streamjobs.broker.memory.group import Member
 from streamjobs.broker.ports import (
     Assigned,
     Batch,
@@ -170,7 +170,10 @@ class MemoryConsumer(Consumer):
 
     def _where(self, partition: TopicPartition) -> Assigned:
         start = self._cluster.log(*partition).start
-        offset, metadata = self._group.committed.get(partition, Committed(start, ""))
+        committed = self._group.committed.get(partition)
+        if committed is None:
+            return Assigned(partition, start)
+        offset, metadata = committed
         return Assigned(partition, max(offset, start), metadata, offset)
 
     def _fetch(self, limit: int) -> list[Batch]:

@@ -52,7 +52,7 @@ class OnlyFailingKeyWaits(Guarantee):
         self._within = within
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._place: dict[tuple[str, int], tuple[int, str]] = {}
-        self._failing: set[tuple[str, str]] = set()
+        self._failing: dict[tuple[str, str], int] = {}
         self._keys: dict[tuple[str, TopicPartition, str], float] = {}
         self._partitions: dict[str, TopicPartition] = {}
         self._latest = 0.0
@@ -71,7 +71,8 @@ class OnlyFailingKeyWaits(Guarantee):
                 self._finish(event)
             case Settled(generation=generation, offset=offset):
                 _, order = self._place.get((generation, offset), (0, ""))
-                self._failing.discard((generation, order))
+                if self._failing.get((generation, order)) == offset:
+                    del self._failing[generation, order]
             case Revoked(generation=generation) | Revoking(generation=generation):
                 self._forget(generation)
             case Crashed(member=member) | Expired(member=member) | Frozen(member=member):
@@ -119,7 +120,7 @@ class OnlyFailingKeyWaits(Guarantee):
         lane.running.discard(event.offset)
         lane.free_since = self._latest
         if event.error is not None:
-            self._failing.add((event.generation, order))
+            self._failing[event.generation, order] = event.offset
             lane.waiting.setdefault(order, {})[event.offset] = self._latest
 
     def _judge_wait(

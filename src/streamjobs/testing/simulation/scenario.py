@@ -75,7 +75,11 @@ def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -
     policy = dataclasses.replace(random.choice(POLICIES), count=random.choice((1, 2, 3, 8)))
     handler = _Handler(random, faults)
     route = Route(
-        "input", policy, "threads", handler.invoke, failures=Backoff(first=1.0, maximum=60.0)
+        "input",
+        policy,
+        "threads",
+        handler.invoke,
+        failures=Backoff(first=random.choice((0.2, 15.0))),
     )
     keys = [None, b"", *(f"k{number}".encode() for number in range(random.choice((1, 3, 10))))]
     return Scenario(

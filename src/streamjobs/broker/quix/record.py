@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from streamjobs.broker.ports import Batch, TopicPartition
-from streamjobs.broker.quix_client import Message
+from streamjobs.broker.quix.client import Message
 from streamjobs.record import Header, Record
 
 __all__ = ("KafkaRecord", "batches")

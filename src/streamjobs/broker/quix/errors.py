@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamjobs.broker.quix_client import KafkaError, KafkaException
+from streamjobs.broker.quix.client import KafkaError, KafkaException
 from streamjobs.errors import BrokerUnavailableError, SettingError, StreamjobsError
 
 __all__ = ("REFUSALS", "UNKNOWN", "client_error", "error_of", "text_of", "unavailable")

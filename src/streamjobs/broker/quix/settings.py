@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from streamjobs.broker.ports import ConsumerOptions
-from streamjobs.broker.quix_client import AUTO_CREATE, ConnectionConfig
+from streamjobs.broker.quix.client import AUTO_CREATE, ConnectionConfig
 from streamjobs.errors import SettingError
 
 __all__ = ("connection_config", "consumer_settings", "offset_reset", "producer_settings")

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from streamjobs.broker import ports
 from streamjobs.broker.ports import Delivery
-from streamjobs.broker.quix_client import QUIET, ConnectionConfig, KafkaException, Producer, logger
-from streamjobs.broker.quix_errors import (
+from streamjobs.broker.quix.client import QUIET, ConnectionConfig, KafkaException, Producer, logger
+from streamjobs.broker.quix.errors import (
     REFUSALS,
     UNKNOWN,
     client_error,
@@ -19,7 +19,7 @@ from streamjobs.broker.quix_errors import (
     text_of,
     unavailable,
 )
-from streamjobs.broker.quix_settings import producer_settings
+from streamjobs.broker.quix.settings import producer_settings
 from streamjobs.errors import DeliveryError
 
 __all__ = ("QuixProducer",)

@@ -32,7 +32,7 @@ def decoder(deserializer: Any) -> Callable[[Record], Iterable[Any]]:
     Raises:
         ConfigurationError: it is neither.
     """
-    from streamjobs.broker.quix_client import (
+    from streamjobs.broker.quix.client import (
         IgnoreMessage,
         MessageField,
         SerializationContext,
@@ -61,7 +61,7 @@ def decoder(deserializer: Any) -> Callable[[Record], Iterable[Any]]:
 
 
 def _resolved(deserializer: Any) -> Any:
-    from streamjobs.broker.quix_client import DESERIALIZERS, Deserializer
+    from streamjobs.broker.quix.client import DESERIALIZERS, Deserializer
 
     if isinstance(deserializer, Deserializer):
         return deserializer

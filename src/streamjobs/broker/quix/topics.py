@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streamjobs.broker.ports import TopicSpec
-from streamjobs.broker.quix_client import (
+from streamjobs.broker.quix.client import (
     QUIET,
     ConnectionConfig,
     KafkaError,
@@ -16,7 +16,7 @@ from streamjobs.broker.quix_client import (
     TopicAdmin,
     logger,
 )
-from streamjobs.broker.quix_errors import REFUSALS, client_error, error_of, unavailable
+from streamjobs.broker.quix.errors import REFUSALS, client_error, error_of, unavailable
 from streamjobs.errors import BrokerUnavailableError, TopicError
 
 __all__ = ("Topics",)

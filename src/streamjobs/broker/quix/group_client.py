@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from streamjobs.broker.ports import Assigned, Commit, ConsumerOptions, TopicPartition
-from streamjobs.broker.quix_client import (
+from streamjobs.broker.quix.client import (
     OFFSET_BEGINNING,
     OFFSET_END,
     QUIET,
@@ -17,7 +17,7 @@ from streamjobs.broker.quix_client import (
     KafkaException,
     Offset,
 )
-from streamjobs.broker.quix_settings import consumer_settings, offset_reset
+from streamjobs.broker.quix.settings import consumer_settings, offset_reset
 
 __all__ = ("GroupClient", "within")
 

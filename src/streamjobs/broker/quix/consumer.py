@@ -19,7 +19,7 @@ from streamjobs.broker.ports import (
     Listener,
     TopicPartition,
 )
-from streamjobs.broker.quix_client import (
+from streamjobs.broker.quix.client import (
     ConnectionConfig,
     KafkaError,
     KafkaException,
@@ -27,10 +27,10 @@ from streamjobs.broker.quix_client import (
     Offset,
     logger,
 )
-from streamjobs.broker.quix_errors import REFUSALS, client_error, error_of, text_of, unavailable
-from streamjobs.broker.quix_group_client import GroupClient, commit_offsets, within
-from streamjobs.broker.quix_record import batches
-from streamjobs.broker.quix_watch import BrokerWatch
+from streamjobs.broker.quix.errors import REFUSALS, client_error, error_of, text_of, unavailable
+from streamjobs.broker.quix.group_client import GroupClient, commit_offsets, within
+from streamjobs.broker.quix.record import batches
+from streamjobs.broker.quix.watch import BrokerWatch
 
 __all__ = ("QuixConsumer",)
 

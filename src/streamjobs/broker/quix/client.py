@@ -48,7 +48,7 @@ logger = logging.getLogger("streamjobs.broker")
 
 class _Quiet(logging.LoggerAdapter[logging.Logger]):
     """librdkafka's own lines, at debug level: it repeats "connection refused" for every attempt,
-    and what people must know is said once, by `quix_watch`.
+    and what people must know is said once, by `watch`.
     """
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:

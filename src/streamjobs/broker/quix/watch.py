@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from streamjobs.broker.quix_client import KafkaError, logger
-from streamjobs.broker.quix_errors import REFUSALS, unavailable
+from streamjobs.broker.quix.client import KafkaError, logger
+from streamjobs.broker.quix.errors import REFUSALS, unavailable
 from streamjobs.errors import BrokerUnavailableError
 
 __all__ = ("BrokerWatch",)

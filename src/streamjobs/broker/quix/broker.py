@@ -14,10 +14,10 @@ from streamjobs.broker.ports import (
     Producer,
     TopicSpec,
 )
-from streamjobs.broker.quix_consumer import QuixConsumer
-from streamjobs.broker.quix_producer import QuixProducer
-from streamjobs.broker.quix_settings import connection_config
-from streamjobs.broker.quix_topics import Topics
+from streamjobs.broker.quix.consumer import QuixConsumer
+from streamjobs.broker.quix.producer import QuixProducer
+from streamjobs.broker.quix.settings import connection_config
+from streamjobs.broker.quix.topics import Topics
 
 __all__ = ("QuixBroker",)
 
