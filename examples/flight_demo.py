@@ -1,7 +1,6 @@
 """The demo: the same jobs on one partition, with 1 virtual partition and with 64."""
 
 import logging
-import os
 import signal
 import tempfile
 import time
@@ -81,7 +80,7 @@ class Trial:
         finally:
             if not self._over.is_set():
                 self.stopped_by_user = False
-                os.kill(os.getpid(), signal.SIGTERM)  # what ends a worker in good order
+                self.app.stop()
 
     def _feed(self) -> Iterator[int]:
         """Enqueue in step with the work; yields how much is done, until all is or nothing moves."""

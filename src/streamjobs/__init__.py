@@ -3,6 +3,7 @@
 from streamjobs.app import App
 from streamjobs.context import Context, current_context
 from streamjobs.errors import StreamjobsError
+from streamjobs.exit_codes import ExitCode
 from streamjobs.jobs import Job, JobCall
 from streamjobs.policies import VirtualPartitions
 from streamjobs.receipts import Position, Receipt
@@ -17,6 +18,7 @@ __all__ = (  # noqa: RUF022  # by what they are for
     "VirtualPartitions",
     # What handlers and callers get
     "Context",
+    "ExitCode",
     "JobCall",
     "Position",
     "Receipt",

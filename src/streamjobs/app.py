@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from streamjobs.broker.connect import connect
 from streamjobs.broker.ports import Broker
 from streamjobs.errors import ConfigurationError
+from streamjobs.exit_codes import ExitCode
 from streamjobs.jobs import Job, Partitioner
 from streamjobs.policies import PartitionKeyType, VirtualPartitions
 from streamjobs.publisher import Publisher, Topics
 from streamjobs.routes import Topic
 from streamjobs.settings import Resolved, Settings, resolve
 from streamjobs.streams import Stream
+
+if TYPE_CHECKING:
+    from streamjobs.runtime import Runtime
 
 __all__ = ("App",)
 
@@ -69,6 +73,8 @@ class App:
         self.topics: dict[str, Topic] = {}
         self._lock = threading.RLock()
         self._overrides: dict[str, Any] = {}
+        self._runtime: Runtime | None = None
+        self._made_broker = False
         self._broker_object = None if isinstance(broker, str | None) else broker
         self._arguments: dict[str, Any] = {
             "broker": broker if isinstance(broker, str | None) else broker.address,
@@ -211,6 +217,7 @@ class App:
         with self._lock:
             if self._broker_object is None:
                 self._broker_object = connect(self.settings)
+                self._made_broker = True
             return self._broker_object
 
     @property
@@ -223,28 +230,40 @@ class App:
             return self._publisher
 
     def close(self) -> None:
-        """Wait for what was enqueued and let go of the broker."""
+        """Wait for what was enqueued and let go of the broker, unless it was passed in."""
         with self._lock:
             if "_publisher" in self.__dict__:
                 self._publisher.close()
                 del self._publisher
-            if self._broker_object is not None:
+            if self._made_broker and self._broker_object is not None:
                 self._broker_object.close()
+                self._broker_object = None
 
     # -- running -----------------------------------------------------------------------------
 
-    def run(self, *, until_idle: bool = False) -> None:
-        """Work until SIGTERM or SIGINT, as `python -m streamjobs run` does.
+    def run(self, *, until_idle: bool = False) -> ExitCode:
+        """Work until SIGTERM or SIGINT, or `stop`, as `python -m streamjobs run` does.
 
         Args:
             until_idle: stop when every record of the assigned partitions is settled.
 
+        Returns:
+            How it ended: `ExitCode.OK`, or what was left undone.
+
         Raises:
             StreamjobsError: it cannot start, or lost its broker for good.
         """
+        from streamjobs import logs
         from streamjobs.runtime import Runtime
 
-        Runtime(self).run(until_idle=until_idle)
+        logs.configure_unless_done()
+        self._runtime = Runtime(self)
+        return self._runtime.run(until_idle=until_idle)
+
+    def stop(self) -> None:
+        """End `run` in good order; may be called from any thread, and before it began to work."""
+        if self._runtime is not None:
+            self._runtime.stop()
 
 
 def _policy(given: VirtualPartitions | int | None) -> VirtualPartitions | None:

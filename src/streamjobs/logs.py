@@ -53,6 +53,12 @@ def configure(form: LogFormat | None, verbose: bool) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if verbose else logging.WARNING)
 
 
+def configure_unless_done() -> None:
+    """For programs that call `App.run` themselves: leaves alone what they configured."""
+    if not structlog.is_configured():
+        configure(None, verbose=False)
+
+
 def add_attempt(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Inside of an attempt every line says which: looked up when a line is written, so that an
     attempt that logs nothing pays nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -14,8 +14,9 @@ import structlog
 
 from streamjobs.broker.ports import ConsumerOptions, Delivery, Message, Producer
 from streamjobs.counts import Counts
-from streamjobs.engine.events import Fanout
+from streamjobs.engine.events import Fanout, Observer
 from streamjobs.engine.owner import Limits, Owner
+from streamjobs.engine.route import Route
 from streamjobs.errors import ConfigurationError, DeliveryError, StreamjobsError
 from streamjobs.execution.pool import WorkerPool
 from streamjobs.exit_codes import ExitCode
@@ -42,12 +43,14 @@ class Runtime:
 
     Args:
         app: what to run.
+        observers: told about everything that happens, after the counts and the log; each may
+            wrap what runs an attempt, the first one outermost.
 
     Raises:
         ConfigurationError: the app declares nothing.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, *, observers: Sequence[Observer] = ()) -> None:
         if not app.topics:
             raise ConfigurationError(
                 f"app {app.name!r} has no jobs and no stream handlers; is the module that "
@@ -55,6 +58,7 @@ class Runtime:
             )
         self._app = app
         self._settings = app.settings
+        self._observers = observers
         self._signals = 0
         self.counts = Counts()
 
@@ -75,6 +79,10 @@ class Runtime:
             workers.close()
             log.info("stopped", **self.counts.as_dict())
 
+    def stop(self) -> None:
+        """As a first signal would: end in good order. From any thread."""
+        self._signals = max(self._signals, 1)
+
     # -- setting up --------------------------------------------------------------------------
 
     def _ensure_topics(self) -> None:
@@ -85,11 +93,7 @@ class Runtime:
 
     def _owner(self, workers: WorkerPool, until_idle: bool) -> Owner:
         settings, broker = self._settings, self._app.broker
-        largest = int(settings.producer_config.get("message.max.bytes", 1_000_000))
-        routes = {
-            topic.name: topic.route(workers.event_loop.wait_for, largest)
-            for topic in self._app.topics.values()
-        }
+        routes = self._routes(workers)
         limits = Limits(
             window_records=settings.window_records,
             window_bytes=settings.window_bytes,
@@ -102,7 +106,7 @@ class Runtime:
             _EnsuringProducer(broker.producer(settings.producer_config), self._topics),
             time.monotonic,
             limits,
-            Fanout(self.counts, LogEvents()),
+            Fanout(self.counts, LogEvents(), *self._observers),
         )
         options = ConsumerOptions(
             group=self._app.name,
@@ -114,6 +118,16 @@ class Runtime:
         )
         owner.attach(broker.consumer(options, owner))
         return owner
+
+    def _routes(self, workers: WorkerPool) -> dict[str, Route]:
+        largest = int(self._settings.producer_config.get("message.max.bytes", 1_000_000))
+        routes = {}
+        for topic in self._app.topics.values():
+            route = topic.route(workers.event_loop.wait_for, largest)
+            for observer in reversed(self._observers):
+                route = observer.observe(route)
+            routes[topic.name] = route
+        return routes
 
     # -- working -----------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The ledger: which offsets are complete, and what may be committed."""
 
+import pytest
+
 from streamjobs.engine import completion_map
 from streamjobs.engine.ledger import Ledger
 
@@ -74,9 +76,32 @@ def test_frozen_says_the_frontier_and_the_map_of_one_moment() -> None:
     assert completion_map.decode(frontier, metadata).runs == [(2, 1)]
 
 
-def test_everything_fits_when_nothing_is_pending() -> None:
-    far = range(0, 10**7, 100)
-    assert Ledger(0).fits(far) == len(far)
+def test_a_record_behind_a_gap_of_any_size_fits_when_nothing_is_pending() -> None:
+    assert Ledger(0).fits([10**15]) == 1
+
+
+def test_records_that_no_map_could_tell_apart_are_taken_one_after_the_other() -> None:
+    assert Ledger(0).fits([0, completion_map.MAX_SPAN]) == 1
+
+
+def test_a_gap_of_any_size_behind_a_map_costs_nothing() -> None:
+    ours = Ledger(5, [(7, 3)])
+    ours.register([10**15])
+    assert ours.freeze() == (10**15, "")
+
+
+@pytest.mark.parametrize("step", [1, 2, 100, 10_000])
+def test_what_fits_may_complete_in_any_order_although_nothing_was_pending(step: int) -> None:
+    ours = Ledger(0)
+    offered = range(0, 100_000 * step, step)
+    taken = offered[: ours.fits(offered)]
+    ours.register(taken)
+
+    ours.complete(taken[1::2])
+
+    frontier, metadata = ours.freeze()
+    assert len(metadata) <= completion_map.METADATA_CHARACTERS
+    assert completion_map.decode(frontier, metadata).runs == list(ours.runs())
 
 
 def test_whatever_completes_the_map_of_what_fits_can_be_written() -> None:

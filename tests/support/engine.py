@@ -141,7 +141,8 @@ class Desk:
 
     def start(self, free: int = 100) -> list[Slice]:
         """Slices for free workers."""
-        self.scheduler._paces[TOPIC].limit = self._slice_size
+        pace = self.scheduler._paces[TOPIC]
+        pace.limit = pace.roomy_limit = self._slice_size
         return self.scheduler.start("threads", free)
 
     def started(self) -> list[list[int]]:

@@ -31,10 +31,11 @@ def run(
 ) -> None:
     """Work on the app's topics until SIGTERM or Ctrl-C.
 
-    Running handlers then get [b]shutdown_timeout[/] seconds; a second signal stops at once.
+    Running handlers then get [b]shutdown_timeout[/] seconds; a second signal stops at once. What
+    was not complete is delivered again.
 
-    Exit codes: 0 all ended in good order, 1 error, 2 it never started, 3 handlers still ran when
-    the time was over, 4 second signal. What was not complete is delivered again.
+    Exit codes: 0 all ended in good order; 1 error; 2 it never started; 3 handlers still ran when
+    the time was over; 4 second signal.
 
     Example: [b]python -m streamjobs run accounts:app --threads 64[/]
     """

@@ -11,9 +11,10 @@ from streamjobs.record import Record
 if TYPE_CHECKING:
     from streamjobs.engine.generation import Generation
     from streamjobs.engine.ledger import Frozen
+    from streamjobs.engine.route import Route
     from streamjobs.engine.slices import Slice
 
-__all__ = ("Events", "Fanout")
+__all__ = ("Events", "Fanout", "Observer")
 
 
 class Events:
@@ -76,6 +77,16 @@ class Events:
 
     def full(self, generation: Generation, order: object) -> None:
         """The completion map is full: this partition takes nothing new until that key moves."""
+
+
+class Observer(Events):
+    """Listens, and may stand around every attempt."""
+
+    def observe(self, route: Route) -> Route:
+        """The route to work with in place of this one: asked once for each topic, before
+        anything runs. What it wraps around `Route.invoke` runs where attempts run.
+        """
+        return route
 
 
 class Fanout(Events):

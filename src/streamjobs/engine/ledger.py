@@ -79,7 +79,7 @@ class Ledger:
             if offset < self.next:
                 continue
             if offset > self.next:
-                self._skip_to(offset)
+                self._skip_to(offset, nothing_is_open=not (self.pending or fresh))
             self._stretch(offset + 1)
             if not self._done[offset - self._shift]:
                 fresh.append(offset)
@@ -105,13 +105,15 @@ class Ledger:
 
     def fits(self, offsets: Sequence[int]) -> int:
         """How many of these may be registered so that the map is sure to fit into the metadata,
-        in whatever order records complete. All of them, when nothing is pending.
+        in whatever order records complete. The first one always does, when nothing is pending:
+        then the frontier moves up to it.
         """
-        if not self.pending or offsets[-1] - self.frontier < completion_map.BITSET_SPAN:
+        frontier = self.frontier if self.pending else max(self.frontier, offsets[0])
+        if offsets[-1] - frontier < completion_map.BITSET_SPAN:
             return len(offsets)
         taken, runs = 0, self._runs_at_most()
         for offset in offsets:
-            span = offset + 1 - self.frontier
+            span = offset + 1 - frontier
             # Alone in a gap, a new offset can end up as a run with the gap as another one.
             runs += 2
             if span >= completion_map.BITSET_SPAN and (
@@ -139,10 +141,10 @@ class Ledger:
         """Runs there can ever be, if what is pending completes in the worst order."""
         return self._done.count(b"\x00\x01", self._head) + self.pending
 
-    def _skip_to(self, offset: int) -> None:
+    def _skip_to(self, offset: int, nothing_is_open: bool) -> None:
         """The offsets from `next` to `offset` hold no record: as good as complete."""
-        if self._head == len(self._done) - 1 and offset - self._shift >= len(self._done):
-            # Nothing is open: begin anew there instead of filling a hole of any size.
+        if nothing_is_open and offset - self._shift >= len(self._done):
+            # Begin anew there instead of filling a hole of any size.
             self._done = bytearray(b"\x01\x00")
             self._shift, self._head = offset - 1, 1
             return

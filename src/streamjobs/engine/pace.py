@@ -10,6 +10,10 @@ SLICE_SECONDS: Final = 0.002
 """What a slice should take: long enough that handing it over costs little, short enough that
 a hot virtual partition does not keep a worker from the others."""
 
+ROOMY_SECONDS: Final = 0.02
+"""The same while there are more workers than virtual partitions that want one: nobody waits for
+a worker then, and the next record of a slice starts without asking the owner."""
+
 LIMIT: Final = 256
 _WEIGHT: Final = 0.2
 
@@ -21,11 +25,12 @@ class Pace:
     its slice wait; then at most doubles.
     """
 
-    __slots__ = ("_mean", "limit")
+    __slots__ = ("_mean", "limit", "roomy_limit")
 
     def __init__(self) -> None:
         self._mean = 0.0
         self.limit = 1
+        self.roomy_limit = 1
 
     def observe(self, records: int, seconds: float) -> None:
         """A slice of so many records took so long."""
@@ -33,5 +38,9 @@ class Pace:
             return
         each = seconds / records
         self._mean = each if not self._mean else self._mean + _WEIGHT * (each - self._mean)
-        fitting = int(SLICE_SECONDS / self._mean) if self._mean > 0 else LIMIT
-        self.limit = max(1, min(fitting, self.limit * 2, LIMIT))
+        self.limit = self._fitting(SLICE_SECONDS, self.limit)
+        self.roomy_limit = self._fitting(ROOMY_SECONDS, self.roomy_limit)
+
+    def _fitting(self, seconds: float, before: int) -> int:
+        fitting = int(seconds / self._mean) if self._mean > 0 else LIMIT
+        return max(1, min(fitting, before * 2, LIMIT))

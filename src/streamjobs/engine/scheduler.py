@@ -157,13 +157,15 @@ class Scheduler:
     def start(self, kind: ExecutionKind, free: int) -> list[Slice]:
         """Up to `free` slices for workers of this kind, the longest ready first."""
         ready = self._ready[kind]
+        roomy = len(ready) <= free
         slices: list[Slice] = []
         while ready and len(slices) < free:
             generation, lane = ready.popleft()
             lane.ready = False
             if generation.halted or not lane.startable:
                 continue
-            records, orders = lane.take(self._paces[generation.partition.topic].limit)
+            pace = self._paces[generation.partition.topic]
+            records, orders = lane.take(pace.roomy_limit if roomy else pace.limit)
             lane.running = True
             slices.append(
                 Slice(generation, lane, records, orders, _attempts(generation, records, orders))

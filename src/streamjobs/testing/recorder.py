@@ -8,7 +8,7 @@ from itertools import count
 
 from streamjobs.engine import completion_map
 from streamjobs.engine.effects import Effects
-from streamjobs.engine.events import Events
+from streamjobs.engine.events import Observer
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.route import Route
@@ -29,7 +29,7 @@ from streamjobs.testing.history import (
 __all__ = ("Recorder",)
 
 
-class Recorder(Events):
+class Recorder(Observer):
     """Listens to one process, and writes down what it does.
 
     Args:

@@ -61,9 +61,6 @@ class Branches(Events):
     def stale(self, piece: Slice) -> None:
         self._counter["stale results"] += 1
 
-    def skipped(self, piece: Slice) -> None:
-        self._counter["skipped behind a failure"] += 1
-
     def left_out(self, generation: Generation, records: Sequence[Record]) -> None:
         self._counter["left out"] += 1
 
@@ -81,3 +78,10 @@ class Branches(Events):
 
     def full(self, generation: Generation, order: object) -> None:
         self._counter["map full"] += 1
+
+    def through(self, piece: Slice) -> None:
+        """A worker is through with this slice. No event of the engine's: it looks at the records
+        that did not run only to put them back.
+        """
+        if piece.skipped:
+            self._counter["skipped behind a failure"] += 1

@@ -19,12 +19,13 @@ from streamjobs.broker.ports import (
     Producer,
     TopicPartition,
 )
-from streamjobs.engine.events import Events, Fanout
+from streamjobs.engine.events import Fanout
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
 from streamjobs.testing.history import Event
 from streamjobs.testing.recorder import Recorder
 from streamjobs.testing.simulation.clock import VirtualClock
+from streamjobs.testing.simulation.coverage import Branches
 from streamjobs.testing.simulation.workers import Behaviour, SimulatedWorkers
 
 __all__ = ("Member", "SimulatedCrash")
@@ -71,7 +72,7 @@ class Member:
         behaviour: Behaviour,
         write: Callable[[Event], None],
         wait: Callable[[Member, float], None],
-        events: Events,
+        branches: Branches,
     ) -> None:
         self.name = name
         self.alive = True
@@ -84,7 +85,12 @@ class Member:
         broker = MemoryBroker(cluster, name, self.faults)
         self.recorder = Recorder(name, clock, write)
         self.workers = SimulatedWorkers(
-            clock, random, self.recorder, behaviour, lambda seconds: wait(self, seconds)
+            clock,
+            random,
+            self.recorder,
+            behaviour,
+            lambda seconds: wait(self, seconds),
+            branches.through,
         )
         self.owner = Owner(
             routes,
@@ -92,7 +98,7 @@ class Member:
             _CrashingProducer(broker.producer({}), self.crash_point, random),
             clock,
             limits,
-            Fanout(self.recorder, events),
+            Fanout(self.recorder, branches),
         )
         consumer = broker.consumer(ConsumerOptions(group, list(routes)), self.owner)
         self.owner.attach(_CrashingConsumer(consumer, self.crash_point))

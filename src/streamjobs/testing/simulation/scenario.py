@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -50,7 +51,10 @@ class Scenario:
         workload: records to be written, in this order, while the world runs.
         behaviour: how long attempts take.
         heal: makes handlers stop failing, so that the world can come to rest.
+        map_characters: how many a completion map may have; None for as many as in real life, which
+            no simulation has the records to fill.
         limits: of every member.
+        hits: how often a handler did what the faults "error", "slow" and "endless" say.
     """
 
     topics: Mapping[str, int]
@@ -58,9 +62,11 @@ class Scenario:
     workload: Sequence[Message]
     behaviour: Behaviour
     heal: Callable[[], None] = lambda: None
+    map_characters: int | None = None
     limits: Limits = field(
         default_factory=lambda: Limits(window_records=40, commit_interval=0.25, revoke_timeout=2.0)
     )
+    hits: Counter[str] = field(default_factory=Counter)
 
 
 def order_of(route: Route, record: Record) -> str | None:
@@ -90,6 +96,8 @@ def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -
         ],
         behaviour=handler.seconds,
         heal=handler.heal,
+        map_characters=random.choice((None, None, None, 1)),
+        hits=handler.hits,
     )
 
 
@@ -105,7 +113,7 @@ class _Handler:
         self._slow = 0.05 if "slow" in faults else 0.0
         self._endless = 0.01 if "endless" in faults else 0.0
         self._healed = False
-        self.hits: dict[str, int] = {}
+        self.hits: Counter[str] = Counter()
 
     def heal(self) -> None:
         """No more failures from now on."""
@@ -115,8 +123,10 @@ class _Handler:
         """How long an attempt takes."""
         roll = 1.0 if self._healed else self._random.random()
         if roll < self._endless:
+            self.hits["endless"] += 1
             return NEVER
         if roll < self._endless + self._slow:
+            self.hits["slow"] += 1
             return self._random.uniform(0.5, 4.0)
         return self._random.uniform(0.001, 0.03)
 
@@ -126,6 +136,7 @@ class _Handler:
         left = self._failures.setdefault(record.offset, self._roll_failures())
         if left and not self._healed:
             self._failures[record.offset] = left - 1
+            self.hits["error"] += 1
             raise ValueError("as the dice say")
         if record.value == b"poison":
             raise UndecodableRecordError("poison")

@@ -101,6 +101,11 @@ def simulate_seed(seed: int, **options: Any) -> Run:
     """The run of a seed (see `play`), checked: the same one each time.
 
     Raises:
-        GuaranteeViolatedError: a guarantee does not hold.
+        GuaranteeViolatedError: a guarantee does not hold. A note of it (and of any other
+            exception) is the line that repeats this run.
     """
-    return simulate_random(Random(seed), **options)
+    try:
+        return simulate_random(Random(seed), **options)
+    except Exception as error:
+        error.add_note(f"seed={seed} python -m streamjobs simulate --seed {seed}")
+        raise

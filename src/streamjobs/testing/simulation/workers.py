@@ -57,6 +57,7 @@ class SimulatedWorkers(Workers, Execution):
         recorder: writes down when attempts begin and end.
         behaviour: how long attempts take.
         wait: called when the owner waits for its workers inside of a callback: lets time pass.
+        through: told about each slice that a worker is through with.
         limit: how many slices run at the same time.
     """
 
@@ -67,6 +68,7 @@ class SimulatedWorkers(Workers, Execution):
         recorder: Recorder,
         behaviour: Behaviour,
         wait: Wait,
+        through: Callable[[Slice], None],
         limit: int = 1000,
     ) -> None:
         self.patient = True
@@ -76,6 +78,7 @@ class SimulatedWorkers(Workers, Execution):
         self._recorder = recorder
         self._behaviour = behaviour
         self._wait = wait
+        self._through = through
         self._limit = limit
         self._runs: list[_Run] = []
         self._finished: list[Slice] = []
@@ -135,6 +138,7 @@ class SimulatedWorkers(Workers, Execution):
         if index is None:
             self._runs.remove(run)
             self._finished.append(run.piece)
+            self._through(run.piece)
             return
         seconds = self._behaviour(run.piece, index)
         self._recorder.started_attempt(run.piece, index)

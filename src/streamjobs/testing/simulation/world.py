@@ -15,6 +15,7 @@ from streamjobs.testing.simulation.coverage import Branches
 from streamjobs.testing.simulation.injector import Injector
 from streamjobs.testing.simulation.member import Member, SimulatedCrash
 from streamjobs.testing.simulation.scenario import Scenario
+from streamjobs.testing.simulation.small_map import map_of
 
 __all__ = ("GROUP", "World")
 
@@ -46,7 +47,7 @@ class World:
     ) -> None:
         self.clock = VirtualClock()
         self.history = History()
-        self.coverage: Counter[str] = Counter()
+        self.coverage: Counter[str] = scenario.hits
         self.scenario = scenario
         self.random = random
         self.members: list[Member] = []
@@ -65,11 +66,12 @@ class World:
 
     def run(self, steps: int) -> History:
         """Let things happen for so many steps, then heal everything and come to rest."""
-        for _ in range(steps):
-            self.step()
-        self._heal()
-        self._settle()
-        self._part()
+        with map_of(self.scenario.map_characters):
+            for _ in range(steps):
+                self.step()
+            self._heal()
+            self._settle()
+            self._part()
         return self.history
 
     def step(self) -> None:
