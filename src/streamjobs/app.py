@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -75,6 +76,7 @@ class App:
         self._overrides: dict[str, Any] = {}
         self._runtime: Runtime | None = None
         self._made_broker = False
+        self._publisher: Publisher | None = None
         self._broker_object = None if isinstance(broker, str | None) else broker
         self._arguments: dict[str, Any] = {
             "broker": broker if isinstance(broker, str | None) else broker.address,
@@ -224,17 +226,37 @@ class App:
     def publisher(self) -> Publisher:
         """What `enqueue` sends through, made when it is first needed."""
         with self._lock:
-            if "_publisher" not in self.__dict__:
+            if self._publisher is None:
                 producer = self.broker.producer(self.settings.producer_config)
                 self._publisher = Publisher(producer, Topics(self.broker, self.settings))
             return self._publisher
 
+    @contextmanager
+    def on(self, broker: Broker, publisher: Publisher | None = None) -> Iterator[None]:
+        """Use another broker for a while, a memory one in tests for example; `enqueue` and `run`
+        go there. What the app was connected to before comes back at the end.
+
+        Args:
+            broker: the one to use.
+            publisher: what `enqueue` sends through; None for the broker's producer.
+        """
+        with self._lock:
+            before = self._broker_object, self._publisher
+            self._broker_object, self._publisher = broker, publisher
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._publisher is not None and self._publisher is not publisher:
+                    self._publisher.close()
+                self._broker_object, self._publisher = before
+
     def close(self) -> None:
         """Wait for what was enqueued and let go of the broker, unless it was passed in."""
         with self._lock:
-            if "_publisher" in self.__dict__:
+            if self._publisher is not None:
                 self._publisher.close()
-                del self._publisher
+                self._publisher = None
             if self._made_broker and self._broker_object is not None:
                 self._broker_object.close()
                 self._broker_object = None

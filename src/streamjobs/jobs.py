@@ -126,6 +126,11 @@ class Job(Generic[P, R_co]):
                 raise InvalidArgumentsError(f"call {number}: {error}") from None
         return Receipts(self._send(prepared))
 
+    @property
+    def parameters(self) -> Sequence[str]:
+        """The names of its parameters."""
+        return self._signature.parameters
+
     def arguments(self, *args: P.args, **kwargs: P.kwargs) -> Arguments:
         """Arguments for `enqueue_many`."""
         return Arguments(args, kwargs)

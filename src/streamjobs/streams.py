@@ -35,6 +35,7 @@ class Stream(Generic[P, R_co]):
         self.topic = topic
         self.to = to
         self.function = function
+        self.value = value
         self._decode = decoder_for(value, topic)
         self._takes_context = _takes_context(name, function)
 

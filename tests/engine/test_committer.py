@@ -57,6 +57,20 @@ def test_a_commit_without_an_answer_counts_as_failed_after_a_while() -> None:
     assert committer.freeze([ours], UNANSWERED) == first
 
 
+def test_a_late_answer_says_nothing_about_the_commit_after_it() -> None:
+    told, ours = Told(), worked()
+    committer = Committer(told)
+    first = committer.freeze([ours], 0)
+    progress(ours, 1, 2)
+    second = committer.freeze([ours], UNANSWERED)
+
+    committer.answered(CommitResult(first, None))
+    assert (told.commits, ours.committed) == ([], None)
+
+    committer.answered(CommitResult(second, "_TIMED_OUT"))
+    assert committer.freeze([ours], UNANSWERED + 1) == second
+
+
 def test_what_the_broker_has_already_is_not_committed_again() -> None:
     ours = worked()
     committer = Committer(Told())

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from streamjobs.cli import broker, check, enqueue, run
+from streamjobs.cli import broker, check, enqueue, run, simulate
 from streamjobs.errors import AppNotFoundError as NotFound
 from streamjobs.errors import ConfigurationError, InvalidArgumentsError, StreamjobsError
 from streamjobs.exit_codes import ExitCode
@@ -29,6 +29,7 @@ cli.command()(run.run)
 cli.command()(enqueue.enqueue)
 cli.command()(check.check)
 cli.command()(broker.broker)
+cli.command()(simulate.simulate)
 
 
 def _show_version(wanted: bool) -> None:

@@ -25,6 +25,7 @@ class Committer:
     def __init__(self, events: Events) -> None:
         self._events = events
         self._on_its_way: dict[Generation, Frozen] = {}
+        self._sent: set[Commit] = set()
         self._last: dict[Generation, Frozen] = {}
         self._deadline = 0.0
 
@@ -41,7 +42,9 @@ class Committer:
                 if frozen != generation.committed:
                     self._on_its_way[generation] = frozen
         self._deadline = now + UNANSWERED
-        return _commits(self._on_its_way.items())
+        commits = _commits(self._on_its_way.items())
+        self._sent = set(commits)
+        return commits
 
     def freeze_last(self, generations: Iterable[Generation]) -> list[Commit]:
         """What to commit before these generations end, whatever is on its way."""
@@ -50,7 +53,11 @@ class Committer:
         return _commits(self._last.items())
 
     def answered(self, result: CommitResult) -> None:
-        """The broker's answer to what `freeze` returned."""
+        """The broker's answer to what `freeze` returned; one to an earlier commit, which was given
+        up meanwhile, says nothing about this one.
+        """
+        if set(result.commits) != self._sent:
+            return
         if result.error is not None:
             self._give_up(result.error)
             return
@@ -77,6 +84,7 @@ class Committer:
         for generation in self._on_its_way:
             generation.dirty = True
         self._on_its_way.clear()
+        self._sent.clear()
         self._events.commit_failed(commits, reason)
 
 

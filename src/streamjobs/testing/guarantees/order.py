@@ -96,13 +96,19 @@ class KeySerial(Guarantee):
     and re-assign of the same partition. Across processes only when an attempt outlives the
     bounded revoke wait, or its process was frozen or lost its session. Once a process was told
     that a partition goes away, nothing of it starts there.
+
+    Args:
+        grace: seconds by which a start may come after that. On real threads one can be
+            interrupted between the look whether its record may start and the first line of it;
+            it is waited for as for one that had started before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, grace: float = 0.0) -> None:
         super().__init__()
+        self._grace = grace
         self._running: dict[Key, list[Started]] = {}
         self._owned: dict[str, set[str]] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, float] = {}
         self._over: set[str] = set()
 
     def judge(self, event: Event) -> None:
@@ -117,13 +123,13 @@ class KeySerial(Guarantee):
                 self._end(lambda started: started.member == member)
                 self._over |= self._owned.pop(member, set())
             case Revoking(generation=generation) | Revoked(generation=generation):
-                self._told.add(generation)
+                self._told.setdefault(generation, event.at)
                 self._over.add(generation)
             case Expired(member=member):
                 self._over |= self._owned.get(member, set())
 
     def _judge_start(self, event: Started) -> None:
-        if event.generation in self._told:
+        if event.at - self._told.get(event.generation, event.at) > self._grace:
             self.violated(
                 f"offset {event.offset} of {event.partition} started in {event.member} after it "
                 "was told that the partition goes away",

@@ -37,7 +37,7 @@ class ObservedCluster(MemoryCluster):
         if route is not None:
             order = order_of(route, record)
             self._write(Sent(self._virtual.now, place, record.offset, order))
-        elif record.topic == OUTPUT:
+        elif record.topic == OUTPUT and not message.headers:
             topic, partition, offset = (record.value or b"").decode().rsplit("/", 2)
             source = TopicPartition(topic, int(partition))
             self._write(Delivered(self._virtual.now, source, int(offset)))

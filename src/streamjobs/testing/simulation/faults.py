@@ -37,19 +37,19 @@ ALL: Final = {
 
 
 def parse(names: Iterable[str]) -> frozenset[str]:
-    """Fault names from the command line; "all" and "none" are names, too.
+    """Fault names from the command line; "all" and "none" are names, too, and a minus before a
+    name takes it out again.
 
     Raises:
         ConfigurationError: there is no such fault; lists them.
     """
     chosen: set[str] = set()
     for name in names:
-        if name == "all":
-            chosen |= ALL.keys()
-        elif name in ALL:
-            chosen.add(name)
-        elif name != "none":
+        wanted = name.removeprefix("-")
+        if wanted not in (*ALL, "all", "none"):
             raise ConfigurationError(
-                f"there is no fault {name!r}; known are all, none, {', '.join(ALL)}"
+                f"there is no fault {wanted!r}; known are all, none, {', '.join(ALL)}"
             )
+        meant = ALL.keys() if wanted == "all" else {wanted} & ALL.keys()
+        chosen = chosen - meant if name.startswith("-") else chosen | meant
     return frozenset(chosen)

@@ -1,0 +1,259 @@
+"""Run an app in memory, in virtual time, step by step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from random import Random
+from types import TracebackType
+from typing import Any, Final, Literal, NamedTuple, Self
+
+import orjson
+
+from streamjobs.app import App
+from streamjobs.broker.ports import Message
+from streamjobs.engine.generation import Generation
+from streamjobs.engine.owner import Limits
+from streamjobs.errors import StreamjobsError
+from streamjobs.partitioning import key_bytes
+from streamjobs.record import Header, Record
+from streamjobs.testing.direct import DirectPublisher
+from streamjobs.testing.guarantees import Guarantee, standard
+from streamjobs.testing.history import History
+from streamjobs.testing.simulation.app_scenario import app_routes, app_topics
+from streamjobs.testing.simulation.clock import VirtualClock
+from streamjobs.testing.simulation.cluster import ObservedCluster
+from streamjobs.testing.simulation.coverage import Branches
+from streamjobs.testing.simulation.member import Member
+from streamjobs.testing.simulation.world import GROUP
+from streamjobs.values import encode_value
+
+__all__ = ("Failure", "Output", "StillFailingError", "TestDriver")
+
+PATIENCE: Final = 24 * 3600.0
+"""Virtual seconds after which a record that goes on failing is reported."""
+
+
+class StillFailingError(StreamjobsError, AssertionError):
+    """`run_until_idle` gave up: a record fails again and again."""
+
+
+class Output(NamedTuple):
+    """A record that the app wrote."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+    partition: int
+    offset: int
+
+    def json(self) -> Any:
+        """The value, from JSON."""
+        return None if self.value is None else orjson.loads(self.value)
+
+
+class Failure(NamedTuple):
+    """An attempt that failed, or a record that was discarded."""
+
+    record: Record
+    error: Exception
+    attempt: int
+    discarded: bool
+
+
+class TestDriver:
+    """An app with all its topics in memory: real serialization, the real engine, one process,
+    virtual time. Nothing happens but in `step`, `run_until_idle` and `advance`.
+
+    Args:
+        app: the app; inside of the `with`, its jobs' `enqueue` goes here.
+        partitions: how many partitions topics have: a number, or by topic.
+        on_error: "raise" what a handler raises (default), or "retry" as the engine does.
+
+    Example:
+        >>> with TestDriver(app) as driver:                      # doctest: +SKIP
+        ...     update_user.enqueue(7, {"name": "Ada"})
+        ...     driver.send("clicks", {"user": 7}, key=7)
+        ...     driver.run_until_idle()
+        ...     assert driver.outputs("click-counts")[0].json() == {"seen": 1}
+    """
+
+    __test__ = False  # pytest must not take it for a test class
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        partitions: int | Mapping[str, int] = 1,
+        on_error: Literal["raise", "retry"] = "raise",
+    ) -> None:
+        self.clock = VirtualClock()
+        self.history = History()
+        self._raise = on_error == "raise"
+        self._failures = _Failures()
+        routes = app_routes(app)
+        self._cluster = ObservedCluster(
+            app_topics(app, partitions), routes, self.clock, self.history.add
+        )
+        self._app = app
+        self._stack = ExitStack()
+        self._member = Member(
+            "driver",
+            self._cluster,
+            GROUP,
+            routes,
+            self.clock,
+            Random(0),
+            Limits(commit_interval=1.0, revoke_timeout=1.0),
+            lambda piece, index: 0.0,
+            self.history.add,
+            lambda member, seconds: None,
+            self._failures,
+        )
+
+    def __enter__(self) -> Self:
+        publisher = DirectPublisher(self._cluster)
+        self._stack.enter_context(self._app.on(publisher.broker, publisher))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    # -- in ----------------------------------------------------------------------------------
+
+    def send(
+        self,
+        topic: str,
+        value: Any,
+        *,
+        key: Any = None,
+        headers: Sequence[Header] = (),
+        partition: int | None = None,
+    ) -> Record:
+        """Write a record as any producer might: bytes as they are, str as UTF-8, None as a
+        tombstone, anything else as JSON.
+        """
+        self._cluster.create(topic, 1)
+        message = Message(topic, encode_value(value), key_bytes(key), headers, partition)
+        return self._cluster.append(message)
+
+    # -- on ----------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """One turn of the owner, and every attempt that can run then; False when nothing
+        happened.
+
+        Raises:
+            Exception: what a handler raised, with `on_error="raise"`.
+        """
+        before = len(self.history)
+        self._member.turn()
+        while self._member.workers.step():
+            pass
+        self._member.turn()
+        error, self._failures.error = self._failures.error, None
+        if self._raise and error is not None:
+            raise error
+        return len(self.history) > before
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass: pauses end, commits become due; and run what can run then."""
+        self.clock.advance(seconds)
+        self.run_until_quiet()
+
+    def run_until_quiet(self) -> None:
+        """Run all that can run without letting time pass."""
+        while self.step():
+            pass
+
+    def run_until_idle(self) -> None:
+        """Run until everything on the topics is settled and committed, letting as much virtual
+        time pass as pauses need.
+
+        Raises:
+            StillFailingError: a record failed for a virtual day.
+            Exception: what a handler raised, with `on_error="raise"`.
+        """
+        deadline = self.clock.now + PATIENCE
+        self.run_until_quiet()
+        while self._unsettled():
+            timer = self._member.owner.scheduler.next_timer()
+            if timer is None or timer > deadline:
+                raise StillFailingError(self._complaint())
+            self.advance(max(0.0, timer - self.clock.now))
+        self.advance(1.0)  # the last commit
+
+    # -- out ---------------------------------------------------------------------------------
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """Attempts that failed and records that were discarded, in order."""
+        return self._failures.seen
+
+    def outputs(self, topic: str) -> list[Output]:
+        """What is on a topic, partition by partition."""
+        count = self._cluster.topics().get(topic, 0)
+        return [output for number in range(count) for output in self._outputs(topic, number)]
+
+    def committed(self, topic: str) -> dict[int, int]:
+        """The committed offset of each partition that has one."""
+        found = {
+            number: self._cluster.committed(GROUP, topic, number)
+            for number in range(self._cluster.topics()[topic])
+        }
+        return {number: each.offset for number, each in found.items() if each is not None}
+
+    def check(self, *guarantees: Guarantee) -> None:
+        """Show the history to these guarantees, or to all of the standard ones.
+
+        Raises:
+            GuaranteeViolatedError: one does not hold.
+        """
+        for guarantee in guarantees or standard():
+            guarantee.watch(self.history)
+            guarantee.check()
+
+    def _outputs(self, topic: str, partition: int) -> Iterator[Output]:
+        for each in self._cluster.log(topic, partition).records:
+            yield Output(each.key, each.value, each.headers, partition, each.offset)
+
+    def _unsettled(self) -> bool:
+        return any(
+            each.ledger.pending for each in self._member.owner.scheduler.generations.values()
+        )
+
+    def _complaint(self) -> str:
+        last = self.failures[-1] if self.failures else None
+        if last is None:
+            return "records are not settled, though nothing failed"
+        return (
+            f"{last.record!r} failed {last.attempt} times within a virtual day; the last error "
+            f"was {type(last.error).__name__}: {last.error}"
+        )
+
+
+class _Failures(Branches):
+    """Collects what fails."""
+
+    def __init__(self) -> None:
+        super().__init__(Counter())
+        self.seen: list[Failure] = []
+        self.error: Exception | None = None
+
+    def failed(
+        self, generation: Generation, record: Record, error: Exception, attempt: int, pause: float
+    ) -> None:
+        self._add(Failure(record, error, attempt, discarded=False))
+
+    def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
+        self._add(Failure(record, error, 1, discarded=True))
+
+    def _add(self, failure: Failure) -> None:
+        self.seen.append(failure)
+        self.error = self.error or failure.error

@@ -1,0 +1,142 @@
+"""Simulate a user's app: many seeds, every guarantee, and the user's own invariants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from random import Random
+from typing import Final
+
+from streamjobs.app import App
+from streamjobs.testing.direct import DirectPublisher
+from streamjobs.testing.guarantees import (
+    CommitNeverAhead,
+    Guarantee,
+    GuaranteeViolatedError,
+    KeyOrder,
+    KeySerial,
+    NoLoss,
+    ReplayBounded,
+)
+from streamjobs.testing.history import Event, Finished
+from streamjobs.testing.simulation.app_scenario import Workload, app_scenario
+from streamjobs.testing.simulation.simulate import EVERY_FAULT, Report
+from streamjobs.testing.simulation.world import World
+
+__all__ = ("APP_FAULTS", "Invariant", "simulate")
+
+Invariant = Callable[[], object]
+"""Raises AssertionError (or returns False) when something of the user's own is broken; called
+after each attempt."""
+
+STEPS: Final = 300
+
+APP_FAULTS: Final = EVERY_FAULT - {"compaction", "retention"}
+"""Those two take records away for good, which is no fault of an app that reads a plain topic; ask
+for them by name if yours reads a compacted one."""
+
+
+def simulate(
+    app: App,
+    *,
+    workload: Workload | None = None,
+    invariants: Sequence[Invariant] = (),
+    guarantees: Callable[[], Iterable[Guarantee]] = tuple,
+    seeds: Iterable[int] = range(100),
+    faults: frozenset[str] = APP_FAULTS,
+    records: int = 60,
+    name: str = "MODULE:APP",
+    progress: Callable[[int], None] = lambda done: None,
+) -> Report:
+    """Run an app's own handlers through faults, in virtual time; every seed is one history.
+
+    What handlers keep outside of streamjobs (a database, a module's dict) stays as it is when
+    a simulated process crashes, as it would; begin the workload by emptying it.
+
+    Args:
+        app: the app. Nothing reaches its real broker.
+        workload: enqueues records; called at the beginning of each run with the run's dice. None
+            for arguments made up from the annotations.
+        invariants: called after each attempt.
+        guarantees: makes further guarantees for each run, your own for example.
+        seeds: which histories.
+        faults: what may go wrong, see `streamjobs.testing.simulation.faults.ALL`; by default all
+            but those that take records away.
+        records: how many records a made-up workload has.
+        name: how to call the app in the line that repeats a failure.
+        progress: told how many runs are done.
+
+    Raises:
+        GuaranteeViolatedError: with the history, and the command that repeats it.
+    """
+    report = Report()
+    for seed in seeds:
+        try:
+            _one(app, Random(seed), faults, workload, invariants, guarantees(), records, report)
+        except GuaranteeViolatedError as violation:
+            violation.add_note(
+                f"seed={seed}: repeat it with python -m streamjobs simulate {name} --seed {seed}"
+            )
+            raise
+        report.runs += 1
+        progress(report.runs)
+    return report
+
+
+def _one(
+    app: App,
+    random: Random,
+    faults: frozenset[str],
+    workload: Workload | None,
+    invariants: Sequence[Invariant],
+    own: Iterable[Guarantee],
+    records: int,
+    report: Report,
+) -> None:
+    scenario = app_scenario(app, random, faults, workload, records)
+    watch = _Watch(invariants)
+    world = World(scenario, random, faults, members=random.choice((1, 2, 3)), watch=watch)
+    watch.world = world
+    publisher = DirectPublisher(world.cluster)
+    with app.on(publisher.broker, publisher):
+        history = world.run(STEPS)
+    for guarantee in (*_standard(), *own):
+        guarantee.watch(history)
+        guarantee.check()
+    report.records += len(scenario.workload)
+    report.simulated_seconds += world.clock.now
+    report.coverage += world.coverage
+
+
+def _standard() -> list[Guarantee]:
+    return [KeyOrder(), KeySerial(), NoLoss(), CommitNeverAhead(), ReplayBounded()]
+
+
+class _Watch:
+    """Looks at the user's invariants whenever an attempt has ended."""
+
+    world: World
+
+    def __init__(self, invariants: Sequence[Invariant]) -> None:
+        self._invariants = invariants
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, Finished):
+            return
+        for invariant in self._invariants:
+            try:
+                held = invariant()
+            except AssertionError as error:
+                self._report(invariant, event, str(error))
+            else:
+                if held is False:
+                    self._report(invariant, event, "it returned False")
+
+    def _report(self, invariant: Invariant, event: Finished, why: str) -> None:
+        name = getattr(invariant, "__name__", repr(invariant))
+        about = [
+            each
+            for each in self.world.history
+            if getattr(each, "partition", event.partition) == event.partition
+            and type(each).__name__ != "Accepted"
+        ]
+        raise GuaranteeViolatedError(name, why or "it does not hold", about[-40:])

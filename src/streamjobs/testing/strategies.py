@@ -1,0 +1,72 @@
+"""Hypothesis strategies for keys, records, workloads and fault schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from hypothesis import strategies as st
+
+from streamjobs.broker.ports import Message
+from streamjobs.record import Record
+from streamjobs.testing.simulation.app_scenario import Workload
+from streamjobs.testing.simulation.faults import ALL
+
+__all__ = ("dice", "faults", "keys", "messages", "records", "workloads")
+
+
+def keys(distinct: int = 5) -> st.SearchStrategy[bytes | None]:
+    """Message keys: a few that come back, none, an empty one, and odd ones."""
+    usual = st.integers(0, distinct - 1).map(lambda number: f"k{number}".encode())
+    odd = st.sampled_from((None, b"", b"\x00", "schlüssel".encode(), b"k" * 300))
+    return st.one_of(usual, usual, odd)
+
+
+def records(topic: str = "input", partition: int = 0) -> st.SearchStrategy[Record]:
+    """Records as a handler gets them."""
+    return st.builds(
+        Record,
+        topic=st.just(topic),
+        partition=st.just(partition),
+        offset=st.integers(0, 2**62),
+        key=keys(),
+        value=st.none() | st.binary(max_size=50),
+        headers=st.lists(st.tuples(st.text(max_size=10), st.binary(max_size=10)), max_size=3),
+        timestamp=st.integers(0, 2**41),
+    )
+
+
+def messages(
+    topic: str, values: st.SearchStrategy[bytes | None] | None = None
+) -> st.SearchStrategy[list[Message]]:
+    """What is written to a topic, in order."""
+    value = values if values is not None else st.binary(max_size=20)
+    return st.lists(st.builds(Message, st.just(topic), value, keys()), max_size=60)
+
+
+def workloads(calls: st.SearchStrategy[Callable[[], object]]) -> st.SearchStrategy[Workload]:
+    """Workloads that make some calls (of `enqueue`) in their order.
+
+    Example:
+        >>> deposits = st.integers(1, 9).map(lambda n: lambda: deposit.enqueue("a", n))
+        >>> workloads(deposits)  # doctest: +SKIP
+    """
+
+    def workload(made: list[Callable[[], object]]) -> Workload:
+        def enqueue(_random: Random) -> None:
+            for call in made:
+                call()
+
+        return enqueue
+
+    return st.lists(calls, min_size=1, max_size=60).map(workload)
+
+
+def faults() -> st.SearchStrategy[frozenset[str]]:
+    """Which faults may happen in a run."""
+    return st.frozensets(st.sampled_from(sorted(ALL)))
+
+
+def dice() -> st.SearchStrategy[Random]:
+    """Dice for `simulate_random`, so that Hypothesis shrinks the schedule to the shortest."""
+    return st.randoms(use_true_random=False)

@@ -1,0 +1,1 @@
+"""Processes and brokers that die, on a real Kafka: `python -m tests.chaos`."""
