@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamjobs import VirtualPartitions, current_context, headers
+from streamjobs.calls import JobCall
 from streamjobs.errors import ConfigurationError, DeliveryError, InvalidArgumentsError, TopicError
-from streamjobs.jobs import JobCall
 from streamjobs.partitioning import partition_for
 from tests.support.apps import Stage
 

@@ -1,10 +1,11 @@
 """Kafka jobs with order per key and parallelism inside a partition, built on Quix Streams."""
 
 from streamjobs.app import App
+from streamjobs.calls import JobCall
 from streamjobs.context import Context, current_context
 from streamjobs.errors import StreamjobsError
 from streamjobs.exit_codes import ExitCode
-from streamjobs.jobs import Job, JobCall
+from streamjobs.jobs import Job
 from streamjobs.policies import VirtualPartitions
 from streamjobs.receipts import Position, Receipt
 from streamjobs.record import Record

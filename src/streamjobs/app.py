@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from streamjobs.broker.connect import connect
 from streamjobs.broker.ports import Broker
+from streamjobs.calls import Partitioner
 from streamjobs.errors import ConfigurationError
 from streamjobs.exit_codes import ExitCode
-from streamjobs.jobs import Job, Partitioner
+from streamjobs.jobs import Job
 from streamjobs.policies import PartitionKeyType, VirtualPartitions
 from streamjobs.publisher import Publisher, Topics
 from streamjobs.routes import Topic

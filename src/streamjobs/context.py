@@ -15,7 +15,7 @@ from streamjobs.record import Header, Record
 from streamjobs.values import encode_value
 
 if TYPE_CHECKING:
-    from streamjobs.jobs import JobCall
+    from streamjobs.calls import JobCall
 
 __all__ = ("Context", "current_context")
 

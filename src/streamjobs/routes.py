@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from streamjobs import headers
-from streamjobs.engine.effects import Effects
 from streamjobs.engine.route import ExecutionKind, Invoke, OrderingKey, Route
-from streamjobs.engine.slices import Slice
 from streamjobs.errors import ConfigurationError
-from streamjobs.jobs import Job, JobRoute
+from streamjobs.job_route import JobRoute, MixedJobRoute, WaitFor, carried_key
+from streamjobs.jobs import Job
 from streamjobs.partitioning import key_bytes
 from streamjobs.policies import VirtualPartitions
-from streamjobs.record import Record
 from streamjobs.streams import Stream
 
-__all__ = ("Topic", "WaitFor")
-
-WaitFor = Callable[[Coroutine[Any, Any, Any]], Any]
-"""Run a coroutine on the event loop from a thread, and wait for its result."""
+__all__ = ("Topic",)
 
 
 class Topic:
@@ -127,31 +121,7 @@ class Topic:
         if "asyncio" not in kinds:
             return target.invoke
         assert isinstance(target, JobRoute)
-        return _Mixed(target, wait_for).invoke
-
-
-class _Mixed:
-    """Jobs of one topic, plain and coroutine functions together: threads run them all, and wait
-    for the event loop where a job is a coroutine function. So a key keeps its order across.
-    """
-
-    def __init__(self, jobs: JobRoute, wait_for: WaitFor) -> None:
-        self._jobs = jobs
-        self._wait_for = wait_for
-
-    def invoke(self, piece: Slice, index: int) -> Effects | None:
-        job, context = self._jobs.open(piece, index)
-        assert context.job is not None
-        result = job.call(context.job)
-        if inspect.iscoroutine(result):
-            self._wait_for(result)
-        return context.effects
-
-
-def carried_key(record: Record) -> bytes | None:
-    """The ordering key of a job record: the header where there is one, else the message key."""
-    carried = record.header(headers.ORDERING_KEY)
-    return record.key if carried is None else carried
+        return MixedJobRoute(target, wait_for).invoke
 
 
 def _kind(function: Callable[..., Any], inline: bool) -> ExecutionKind:

@@ -71,6 +71,7 @@ class Life:
 
     def __init__(self, member: str, arguments: Sequence[str], env: Mapping[str, str], folder: Path):
         self.member = member
+        self.told_to_end = False
         self.journal = Journal(folder / f"{member}.events")
         self.log = folder / f"{member}.log"
         command = [sys.executable, "-m", "tests.chaos.worker", *arguments]
@@ -138,9 +139,17 @@ class Crew:
     # -- what they did -------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Take in what all of them have written."""
+        """Take in what all of them have written.
+
+        Raises:
+            AssertionError: one has ended that nobody had told to.
+        """
         for life in self._lives:
             life.journal.read()
+        for life in self._places:
+            if not life.told_to_end and life.process.poll() is not None:
+                log = life.log.read_text(errors="replace")[-3000:]
+                raise AssertionError(f"{life.member} ended by itself:\n{log}")
 
     @property
     def events(self) -> Iterator[Event]:
@@ -205,6 +214,7 @@ class Crew:
     def stop(self) -> None:
         """Stop all in good order."""
         for life in self._places:
+            life.told_to_end = True
             life.signal(signal.SIGTERM)
         for life in self._places:
             self._stop(life)
@@ -218,6 +228,7 @@ class Crew:
         return life
 
     def _stop(self, life: Life) -> None:
+        life.told_to_end = True
         life.signal(signal.SIGTERM)
         try:
             code = life.process.wait(EXIT_WITHIN)

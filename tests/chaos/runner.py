@@ -42,9 +42,7 @@ class Theatre:
         options: for `Stage`: named, protocol, seed.
     """
 
-    def __init__(
-        self, broker: str | KafkaServer, folder: Path, say: Say, **options: Any
-    ) -> None:
+    def __init__(self, broker: str | KafkaServer, folder: Path, say: Say, **options: Any) -> None:
         self._server = None if isinstance(broker, str) else broker
         self._broker = broker if isinstance(broker, str) else broker.bootstrap
         self._folder = folder
@@ -64,16 +62,12 @@ class Theatre:
                 if time.monotonic() >= until:
                     break
             history = stage.finish(workload)
-            return judge(
-                scenario, history, stage.complaints, steady=scenario not in BROKEN_BY
-            )
+            return judge(scenario, history, stage.complaints, steady=scenario not in BROKEN_BY)
 
     def kill_twelve_times(self, jobs: int = KILL_JOBS, rate: float = 500) -> Outcome:
         """SIGKILL twelve times, spread over so many jobs."""
         with self._stage("kill12") as stage:
-            workload = Workload(
-                stage.chaos, lambda elapsed: elapsed * rate, limit=jobs, jobs=1.0
-            )
+            workload = Workload(stage.chaos, lambda elapsed: elapsed * rate, limit=jobs, jobs=1.0)
             stage.work(workload)
             for number in range(KILLS):
                 while workload.count < (number + 0.7) * jobs / KILLS and workload.sending:

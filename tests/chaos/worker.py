@@ -14,7 +14,7 @@ from tests.chaos.app import ChaosApp
 def main(run: str, broker: str, member: str, journal: str) -> int:
     """Work until SIGTERM, and write down everything."""
     logs.configure("json", verbose=False)
-    file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(event: Event) -> None:
         # One write a line, straight to the kernel: what is written survives SIGKILL.

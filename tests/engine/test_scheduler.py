@@ -271,3 +271,16 @@ def test_what_does_not_fit_into_the_map_waits_outside() -> None:
     desk.start()
     desk.accept(*[None] * 100_000)
     assert 0 < len(desk.generation.backlog) < 100_000
+
+
+def test_a_record_delivered_again_does_not_let_others_slip_past_a_full_map() -> None:
+    desk: Any = Desk()
+    desk.accept(b"stuck")
+    desk.start()
+    desk.accept(*[None] * 100_000)
+    waiting = offsets(desk.generation.backlog)
+
+    desk.scheduler.accept(desk.generation, [record(0, b"stuck"), desk.generation.backlog[0]])
+
+    assert offsets(desk.generation.backlog) == waiting
+    assert desk.told.left_out_offsets == [0, waiting[0]]

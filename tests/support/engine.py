@@ -10,11 +10,12 @@ from streamjobs.engine.effects import Effects
 from streamjobs.engine.events import Events
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
+from streamjobs.engine.orders import Order
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.ports import Execution, Workers
 from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
-from streamjobs.engine.slices import Order, Slice
+from streamjobs.engine.slices import Slice
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Record
 

@@ -95,7 +95,7 @@ def _options(
     module = sys.modules[name.partition(":")[0]]
     names = invariants if invariants is not None else ["invariant"]
     return {
-        "name": name,
+        "name": _repeated(name, faults, workload, invariants, records),
         "records": records,
         "faults": APP_FAULTS if faults is None else known.parse(faults.split(",")),
         "workload": _function(module, workload, required=workload != "workload"),
@@ -105,6 +105,17 @@ def _options(
             if (function := _function(module, each, required=invariants is not None))
         ],
     }
+
+
+def _repeated(
+    name: str, faults: str | None, workload: str, invariants: list[str] | None, records: int
+) -> str:
+    """The arguments that a line which repeats a failure needs, besides the seed."""
+    parts = [name, *(f"--invariant {each}" for each in invariants or ())]
+    parts += [f"--faults {faults}"] if faults is not None else []
+    parts += [f"--workload {workload}"] if workload != "workload" else []
+    parts += [f"--records {records}"] if records != 60 else []
+    return " ".join(parts)
 
 
 def _function(module: object, name: str, *, required: bool) -> Callable[..., object] | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from xxhash import xxh3_64_intdigest
 
-from streamjobs.engine.slices import Order
+from streamjobs.engine.orders import Order
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.partitioning import virtual_partition_for
 from streamjobs.policies import VirtualPartitions

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from streamjobs.broker.ports import Message
+from streamjobs.record import Record
 
-__all__ = ("Effects",)
+__all__ = ("Effects", "Waiting")
 
 
 class Effects:
@@ -18,3 +19,14 @@ class Effects:
 
     def __init__(self) -> None:
         self.emits: list[Message] = []
+
+
+class Waiting:
+    """A record that is over, and how many acknowledgements it still waits for."""
+
+    __slots__ = ("error", "left", "record")
+
+    def __init__(self, record: Record, left: int) -> None:
+        self.record = record
+        self.left = left
+        self.error: str | None = None

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine.completion_map import Runs
 from streamjobs.engine.distribution import Distributor, distributor_for
+from streamjobs.engine.effects import Waiting
 from streamjobs.engine.ledger import Frozen, Ledger
+from streamjobs.engine.orders import Order
 from streamjobs.engine.route import Route
-from streamjobs.engine.slices import Order
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.record import Record
-
-if TYPE_CHECKING:
-    from streamjobs.engine.outbox import Waiting
 
 __all__ = ("Generation", "Trouble")
 

@@ -74,7 +74,7 @@ class Ledger:
         return self._register_each(offsets)
 
     def _register_each(self, offsets: Iterable[int]) -> Sequence[int]:
-        fresh = []
+        fresh: list[int] = []
         for offset in offsets:
             if offset < self.next:
                 continue

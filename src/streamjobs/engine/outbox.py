@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import Callable
 
 from streamjobs.broker.ports import Delivery, Message, Producer
-from streamjobs.engine.effects import Effects
+from streamjobs.engine.effects import Effects, Waiting
 from streamjobs.engine.generation import Generation
-from streamjobs.engine.slices import Order
+from streamjobs.engine.orders import Order
 from streamjobs.errors import DeliveryError
 from streamjobs.record import Record
 
@@ -83,14 +83,3 @@ class Outbox:
             self._acknowledged(generation, line.popleft().record)
         if not line:
             del generation.unacknowledged[order]
-
-
-class Waiting:
-    """A record that is over, and how many acknowledgements it still waits for."""
-
-    __slots__ = ("error", "left", "record")
-
-    def __init__(self, record: Record, left: int) -> None:
-        self.record = record
-        self.left = left
-        self.error: str | None = None

@@ -18,9 +18,10 @@ from streamjobs.engine.effects import Effects
 from streamjobs.engine.events import Events
 from streamjobs.engine.failure import Park
 from streamjobs.engine.generation import Generation, Trouble
+from streamjobs.engine.orders import Order
 from streamjobs.engine.pace import Pace
 from streamjobs.engine.route import ExecutionKind, Route
-from streamjobs.engine.slices import Order, Slice
+from streamjobs.engine.slices import Slice
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.record import Record
 
@@ -92,8 +93,7 @@ class Scheduler:
         all that comes behind it.
         """
         if generation.backlog:
-            generation.backlog.extend(records)
-            records = generation.backlog
+            records = self._behind_backlog(generation, records)
             generation.backlog = []
         if not records:
             return
@@ -104,6 +104,17 @@ class Scheduler:
             records, offsets = records[:fitting], offsets[:fitting]
         if records:
             self._register(generation, records, offsets)
+
+    def _behind_backlog(
+        self, generation: Generation, records: Sequence[Record]
+    ) -> Sequence[Record]:
+        """The backlog and these records, ascending: without those delivered a second time."""
+        last = generation.backlog[-1].offset
+        if records and records[0].offset <= last:
+            again = [record for record in records if record.offset <= last]
+            records = records[len(again) :]
+            self._events.left_out(generation, again)
+        return [*generation.backlog, *records]
 
     def holder(self, generation: Generation) -> Order | None:
         """The order of the record at the frontier, if it failed or runs: whom all wait for when

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from streamjobs.engine.effects import Effects
+from streamjobs.engine.orders import Order
 from streamjobs.record import Record
 
 if TYPE_CHECKING:
     from streamjobs.engine.generation import Generation
     from streamjobs.engine.virtual_partition import VirtualPartition
 
-__all__ = ("RUNNING", "Order", "Slice")
-
-Order = Hashable
-"""What order is kept for: the bytes of a key, the number of a virtual partition, or the record
-itself where it carries no order."""
+__all__ = ("RUNNING", "Slice")
 
 RUNNING: ContextVar[Slice | None] = ContextVar("streamjobs_running", default=None)
 """The slice that runs in this thread or task; set once a slice, not once a record."""

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Final
 
-from streamjobs.engine.slices import Order
+from streamjobs.engine.orders import Order
 from streamjobs.record import Record
 
 __all__ = ("VirtualPartition",)

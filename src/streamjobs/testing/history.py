@@ -227,7 +227,8 @@ class History:
 def to_line(event: Event) -> str:
     """An event as one JSON line."""
     fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
-    return orjson.dumps({"event": type(event).__name__} | fields).decode() + "\n"
+    # Named tuples are no tuples to orjson.
+    return orjson.dumps({"event": type(event).__name__} | fields, default=tuple).decode() + "\n"
 
 
 def from_line(line: str) -> Event | None:

@@ -11,8 +11,9 @@ from streamjobs.engine.effects import Effects
 from streamjobs.engine.events import Observer
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
+from streamjobs.engine.orders import Order
 from streamjobs.engine.route import Route
-from streamjobs.engine.slices import Order, Slice
+from streamjobs.engine.slices import Slice
 from streamjobs.record import Record
 from streamjobs.testing.history import (
     Accepted,

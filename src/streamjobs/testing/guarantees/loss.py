@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.testing.guarantees.base import Guarantee, concerns
 from streamjobs.testing.history import (
+    Assigned,
     Committed,
     Delivered,
     Event,
@@ -54,7 +55,11 @@ class NoLoss(Guarantee):
                 self._emitted.add((generation, offset))
             case Delivered(partition=partition, offset=offset):
                 self._delivered.add((partition, offset))
-            case Committed(partition=partition, frontier=frontier, completed=completed):
+            # A commit whose answer died with its process shows where the next one begins.
+            case (
+                Committed(partition=partition, frontier=frontier, completed=completed)
+                | Assigned(partition=partition, frontier=frontier, completed=completed)
+            ):
                 waiting = self._uncommitted.get(partition, {})
                 for offset in [each for each in waiting if each < frontier]:
                     del waiting[offset]

@@ -129,7 +129,8 @@ class KeySerial(Guarantee):
                 self._over |= self._owned.get(member, set())
 
     def _judge_start(self, event: Started) -> None:
-        if event.at - self._told.get(event.generation, event.at) > self._grace:
+        told = self._told.get(event.generation)
+        if told is not None and event.at - told >= self._grace:
             self.violated(
                 f"offset {event.offset} of {event.partition} started in {event.member} after it "
                 "was told that the partition goes away",
