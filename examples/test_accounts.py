@@ -1,10 +1,10 @@
 """How to test your own ordering guarantee: a balance never goes negative if deposits come first.
 
-    python -m pytest examples/test_accounts.py
+Run it with `python -m pytest examples/test_accounts.py`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -41,10 +41,9 @@ def no_balance_is_negative() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _empty_bank() -> Iterator[None]:
+def _empty_bank() -> None:
     balances.clear()
     seen.clear()
-    yield
 
 
 def test_a_deposit_then_a_withdrawal() -> None:

@@ -58,6 +58,7 @@ KEYS = st.one_of(
 )
 VALUES = st.sampled_from([b"0", b"0", b"1", b"2", b"undecodable"])
 FATES = st.sampled_from(["applied", "applied", "refused", "unanswered"])
+SIZES = st.sampled_from([1, 2, 20, 20])
 ANY = st.integers(0, 7)
 """Which of those there are, counted around."""
 
@@ -129,24 +130,20 @@ class SchedulerMachine(RuleBasedStateMachine):
                 order = None
             self.write(Sent(self.now, log.partition, record.offset, order))
 
-    @rule(which=ANY, count=st.sampled_from([1, 2, 20, 10**9]))
-    def leave_a_gap(self, which: int, count: int) -> None:
-        self.log(which).skip(count)
-
-    @rule(which=ANY, record=ANY)
-    def compact(self, which: int, record: int) -> None:
+    @rule(which=ANY, what=st.sampled_from([1, 2, 20, 10**9, "compaction", "retention"]))
+    def lose_offsets(self, which: int, what: int | str) -> None:
+        """A gap of so many, or what takes records away."""
         log = self.log(which)
-        if log.records:
-            gone = log.records[-1 - record % len(log.records)]
-            log.delete(gone.offset)
-            self.write(Removed(self.now, log.partition, gone.offset))
-
-    @rule(which=ANY, count=st.integers(1, 4))
-    def retain_less(self, which: int, count: int) -> None:
-        log = self.log(which)
-        gone = log.records[:count]
-        if gone:
-            log.truncate(gone[-1].offset + 1)
+        gone: list[Record] = []
+        if isinstance(what, int):
+            log.skip(what)
+        elif what == "compaction":
+            gone = log.records[-3:-2]
+            for record in gone:
+                log.delete(record.offset)
+        elif len(log.records) > 3:
+            gone = log.records[:2]
+            log.truncate(log.records[2].offset)
         for record in gone:
             self.write(Removed(self.now, log.partition, record.offset))
 
@@ -157,7 +154,15 @@ class SchedulerMachine(RuleBasedStateMachine):
         if not self.process.stopped:
             self.process.poll(self.log(which), limit, again)
 
-    @rule(free=st.sampled_from([1, 2, MANY, MANY]), size=st.sampled_from([1, 2, 20, 20]))
+    @rule(size=SIZES)
+    def turn(self, size: int) -> None:
+        """All that the owner does in its turn."""
+        self.process.merge()
+        for log in self.logs:
+            self.poll(log.partition.partition, 50, 0)
+        self.start(MANY, size)
+
+    @rule(free=st.sampled_from([1, 2, MANY, MANY]), size=SIZES)
     def start(self, free: int, size: int) -> None:
         pace = self.process.scheduler._paces["in"]
         pace.limit = pace.roomy_limit = size
@@ -172,6 +177,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         for each in fails:
             if worker in self.process.workers:
                 self.process.work(worker, each)
+
+    @precondition(lambda self: self.process.workers)
+    @rule(steps=st.integers(1, 9))
+    def all_work(self, steps: int) -> None:
+        for worker in [*self.process.workers] * steps:
+            if worker in self.process.workers:
+                self.process.work(worker)
 
     @precondition(lambda self: self.process.through)
     @rule()
@@ -197,19 +209,17 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.note_arrival(self.process.post.answer(each))
 
     @precondition(lambda self: self.process.post.waiting)
-    @rule(which=ANY)
-    def deliver_not(self, which: int) -> None:
+    @rule(which=ANY, refuse_another=st.booleans(), at_once=st.booleans())
+    def deliver_not(self, which: int, refuse_another: bool, at_once: bool) -> None:
+        """What was sent does not arrive; the owner reads again from the last commit."""
+        self.process.post.refuses = int(refuse_another)
         self.process.post.answer(which, "refused")
-        self.read_again()
-
-    @rule()
-    def refuse_the_next_one(self) -> None:
-        self.process.post.refuses = 1
+        if at_once:
+            self.read_again()
 
     @precondition(lambda self: self.process.undeliverable)
     @rule()
     def read_again(self) -> None:
-        """What the owner does when something did not arrive."""
         for generation in self.process.undeliverable:
             if self.process.scheduler.is_current(generation):
                 self.process.end(generation, lost=False)
@@ -241,36 +251,37 @@ class SchedulerMachine(RuleBasedStateMachine):
             generation.revoke()
             self.process.recorder.revoking(generation)
 
-    @rule(which=ANY, fate=FATES)
-    def take_back(self, which: int, fate: str) -> None:
-        """A revocation ends, with a last commit."""
+    @rule(which=ANY, how=st.sampled_from(["applied", "refused", "lost"]), keep=st.booleans())
+    def take_back(self, which: int, how: str, keep: bool) -> None:
+        """A revocation ends, with a last commit; or the partition is lost. With `keep`, it comes
+        back at once.
+        """
         generation = self.current(which)
-        if generation is not None and generation.revoked:
+        if generation is not None and how == "lost":
+            self.process.end(generation, lost=True)
+        elif generation is not None:
+            self.ask_back(which)
             self.process.harvest()
             commits = self.process.committer.freeze_last([generation])
             if commits:
-                self.process.committer.answered_last(self.store(commits, fate))
+                self.process.committer.answered_last(self.store(commits, how))
             self.process.end(generation, lost=False)
-
-    @rule(which=ANY)
-    def lose(self, which: int) -> None:
-        generation = self.current(which)
-        if generation is not None:
-            self.process.end(generation, lost=True)
+        if keep:
+            self.give(which)
 
     @rule(which=ANY)
     def give(self, which: int) -> None:
         if self.current(which) is None and not self.process.stopped:
             self.assign(self.log(which).partition)
 
-    @rule()
-    def stop(self) -> None:
-        self.process.stop()
-
-    @rule()
-    def crash(self) -> None:
-        self.write(Crashed(self.now, f"p{self.lives}"))
-        self.live()
+    @rule(at_once=st.booleans())
+    def end(self, at_once: bool) -> None:
+        """The process is killed, or told to stop and then killed."""
+        if at_once or self.process.stopped:
+            self.write(Crashed(self.now, f"p{self.lives}"))
+            self.live()
+        else:
+            self.process.stop()
 
     # -- what holds after each step ----------------------------------------------------------
 
@@ -321,15 +332,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     def come_to_rest(self) -> None:
         """All luck is good from now on, and nothing new comes."""
         if self.process.stopped:
-            self.crash()
+            self.end(at_once=True)
         self.process.post.refuses = 0
         for _ in range(300):
             self.read_again()
             for log in self.logs:
                 generation = self.process.scheduler.generations.get(log.partition)
                 if generation is None or generation.revoked:
-                    self.lose(log.partition.partition)
-                    self.give(log.partition.partition)
+                    self.take_back(log.partition.partition, "lost", keep=True)
                 self.process.poll(log, 50, 0)
             self.process.start()
             while self.process.workers:

@@ -17,9 +17,10 @@ class Record:
         key, value: bytes as they were written, or None.
         headers: pairs of name and bytes, in the order they were written.
         timestamp: milliseconds since the epoch, as the producer or the broker stamped it.
+        size: bytes of key and value, what the window counts.
     """
 
-    __slots__ = ("headers", "key", "offset", "partition", "timestamp", "topic", "value")
+    __slots__ = ("headers", "key", "offset", "partition", "size", "timestamp", "topic", "value")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Record:
         self.value = value
         self.headers = headers
         self.timestamp = timestamp
+        self.size = len(key or b"") + len(value or b"")
 
     @property
     def id(self) -> str:
@@ -45,11 +47,6 @@ class Record:
         what it wrote and refuse the second time.
         """
         return f"{self.topic}/{self.partition}/{self.offset}"
-
-    @property
-    def size(self) -> int:
-        """Bytes of key and value, what the window counts."""
-        return len(self.key or b"") + len(self.value or b"")
 
     def header(self, name: str) -> bytes | None:
         """The value of the last header of that name, as Kafka's own `lastHeader`."""

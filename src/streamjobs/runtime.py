@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from streamjobs.broker.ports import ConsumerOptions, Delivery, Message, Producer
+from streamjobs.collector import for_streams
 from streamjobs.counts import Counts
 from streamjobs.engine.events import Fanout, Observer
 from streamjobs.engine.owner import Limits, Owner
@@ -73,7 +74,7 @@ class Runtime:
         owner = self._owner(workers, until_idle)
         log.info("running", app=self._app.name, broker=self._app.broker.address)
         try:
-            with self._catching_signals():
+            with self._catching_signals(), for_streams():
                 return self._work(owner, until_idle)
         finally:
             workers.close()

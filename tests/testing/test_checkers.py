@@ -32,7 +32,7 @@ def swap_two_records_of_a_key(patch: Patch) -> None:
         original(self, order, record)
         line = self._lines.get(order, ())
         if len(line) == 2:
-            line.rotate()  # type: ignore[union-attr]
+            line.reverse()  # type: ignore[union-attr]
 
     patch(VirtualPartition, "push", push)
 

@@ -33,8 +33,8 @@ def simulate(
         str | None,
         typer.Option(
             help="Names with commas, [b]all[/] or [b]none[/]; a minus takes one out: "
-            "[b]all,-crash[/]. Default: all but those that take records away (compaction, "
-            "retention).",
+            "[b]all,-crash[/]; where it comes first, out of the default. Default: all but those "
+            "that take records away (compaction, retention).",
             show_default=False,
         ),
     ] = None,
@@ -97,7 +97,7 @@ def _options(
     return {
         "name": _repeated(name, faults, workload, invariants, records),
         "records": records,
-        "faults": APP_FAULTS if faults is None else known.parse(faults.split(",")),
+        "faults": APP_FAULTS if faults is None else known.parse(_names(faults, APP_FAULTS)),
         "workload": _function(module, workload, required=workload != "workload"),
         "invariants": [
             function
@@ -105,6 +105,12 @@ def _options(
             if (function := _function(module, each, required=invariants is not None))
         ],
     }
+
+
+def _names(faults: str, usual: frozenset[str]) -> list[str]:
+    """The names one by one; where a minus comes first, it takes something out of the usual ones."""
+    names = [name.strip() for name in faults.split(",")]
+    return [*usual, *names] if names[0].startswith("-") else names
 
 
 def _repeated(

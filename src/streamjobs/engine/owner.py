@@ -36,6 +36,10 @@ BUSY_WAIT: Final = 0.001
 IDLE_WAIT: Final = 0.05
 """Seconds to wait for the broker while nothing runs; it answers at once when a record comes."""
 
+COMMIT_AGAIN: Final = 0.05
+"""Seconds until a commit that was refused is tried again, doubled each time up to the interval:
+a rebalance refuses one, and what is done since the one before would all run again after a crash."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -86,6 +90,7 @@ class Owner(Listener):
         self._committer = Committer(events)
         self._intake = Intake(limits.window_records, limits.window_bytes)
         self._next_commit = clock() + limits.commit_interval
+        self._commit_again = COMMIT_AGAIN
         self._undeliverable: dict[Generation, None] = {}
         self._reloads = Reloads()
         self._ended: set[TopicPartition] = set()
@@ -321,7 +326,11 @@ class Owner(Listener):
 
     def on_committed(self, result: CommitResult) -> None:
         self._committer.answered(result)
-        if result.error is None:
+        if result.error is not None:
+            self._next_commit = min(self._next_commit, self._clock() + self._commit_again)
+            self._commit_again *= 2
+        else:
+            self._commit_again = COMMIT_AGAIN
             for commit in result.commits:
                 self._reloads.succeeded(commit.partition)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -28,15 +28,16 @@ class VirtualPartition:
         load: records that wait or run here; those of parked orders do not count.
     """
 
-    __slots__ = ("_lines", "_parked", "index", "load", "ready", "running")
+    __slots__ = ("_lines", "_parked", "_turns", "index", "load", "ready", "running")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.running = False
         self.ready = False
         self.load = 0
-        self._lines: OrderedDict[Order, deque[Record]] = OrderedDict()
-        self._parked: dict[Order, deque[Record]] = {}
+        self._lines: dict[Order, list[Record]] = {}
+        self._turns: deque[Order] = deque()
+        self._parked: dict[Order, list[Record]] = {}
 
     @property
     def startable(self) -> bool:
@@ -54,7 +55,8 @@ class VirtualPartition:
             return
         line = self._lines.get(order)
         if line is None:
-            self._lines[order] = deque((record,))
+            self._lines[order] = [record]
+            self._turns.append(order)
         else:
             line.append(record)
         self.load += 1
@@ -63,26 +65,34 @@ class VirtualPartition:
         """Up to `limit` records for one slice, and the order of each."""
         records: list[Record] = []
         orders: list[Order] = []
-        lines = self._lines
-        while lines and len(records) < limit:
-            order, line = lines.popitem(last=False)
-            count = min(TURN, limit - len(records))
-            if len(line) <= count:
-                records.extend(line)
-                orders.extend([order] * len(line))
-            else:
-                records.extend([line.popleft() for _ in range(count)])
-                orders.extend([order] * count)
-                lines[order] = line
+        lines, turns, left = self._lines, self._turns, limit
+        while turns and left:
+            order = turns.popleft()
+            line = lines.pop(order)
+            if len(line) > TURN or len(line) > left:
+                count = min(TURN, left)
+                lines[order] = line[count:]
+                turns.append(order)
+                line = line[:count]
+            records += line
+            orders += [order] * len(line)
+            left -= len(line)
         return records, orders
 
     def give_back(self, order: Order, records: Sequence[Record]) -> None:
         """Put taken records, which have to run (again), before all others of their order."""
-        self._lines.setdefault(order, deque()).extendleft(reversed(records))
+        line = self._lines.get(order)
+        if line is None:
+            self._turns.append(order)
+        self._lines[order] = [*records, *(line or ())]
 
     def park(self, order: Order) -> None:
         """This order takes no turns until `wake`; what comes for it is kept in line."""
-        line = self._lines.pop(order, None) or deque()
+        line = self._lines.pop(order, None)
+        if line is None:
+            self._parked[order] = []
+            return
+        self._turns.remove(order)
         self.load -= len(line)
         self._parked[order] = line
 
@@ -92,7 +102,7 @@ class VirtualPartition:
         if line:
             self.load += len(line)
             self._lines[order] = line
-            self._lines.move_to_end(order, last=False)
+            self._turns.appendleft(order)
 
     @property
     def parked(self) -> bool:

@@ -15,7 +15,7 @@ from streamjobs.app import App
 from streamjobs.broker.ports import Message
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.owner import Limits
-from streamjobs.errors import StreamjobsError
+from streamjobs.errors import DeliveryError, StreamjobsError
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
 from streamjobs.testing.direct import DirectPublisher
@@ -33,6 +33,9 @@ __all__ = ("Failure", "Output", "StillFailingError", "TestDriver")
 
 PATIENCE: Final = 24 * 3600.0
 """Virtual seconds after which a record that goes on failing is reported."""
+
+COMMIT_INTERVAL: Final = 1.0
+"""Virtual seconds."""
 
 
 class StillFailingError(StreamjobsError, AssertionError):
@@ -54,7 +57,7 @@ class Output(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """An attempt that failed, or a record that was discarded."""
+    """An attempt that failed, a record that was discarded, or one whose emits did not arrive."""
 
     record: Record
     error: Exception
@@ -94,9 +97,14 @@ class TestDriver:
         self._failures = _Failures()
         routes = app_routes(app)
         self._cluster = ObservedCluster(
-            app_topics(app, partitions), routes, self.clock, self.history.add
+            app_topics(app, partitions),
+            routes,
+            self.clock,
+            self.history.add,
+            partitions if isinstance(partitions, int) else 1,
         )
         self._app = app
+        self._routes = routes
         self._stack = ExitStack()
         self._member = Member(
             "driver",
@@ -104,8 +112,8 @@ class TestDriver:
             GROUP,
             routes,
             self.clock,
-            Random(0),
-            Limits(commit_interval=1.0, revoke_timeout=1.0),
+            _Steady(),
+            Limits(commit_interval=COMMIT_INTERVAL, revoke_timeout=1.0),
             lambda piece, index: 0.0,
             self.history.add,
             lambda member, seconds: None,
@@ -139,7 +147,6 @@ class TestDriver:
         """Write a record as any producer might: bytes as they are, str as UTF-8, None as a
         tombstone, anything else as JSON.
         """
-        self._cluster.create(topic, 1)
         message = Message(topic, encode_value(value), key_bytes(key), headers, partition)
         return self._cluster.append(message)
 
@@ -163,9 +170,14 @@ class TestDriver:
         return len(self.history) > before
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass: pauses end, commits become due; and run what can run then."""
-        self.clock.advance(seconds)
+        """Let virtual time pass and run what can run meanwhile: each pause that ends is
+        followed by its attempt, at its moment; commits become due.
+        """
+        end = self.clock.now + seconds
         self.run_until_quiet()
+        while self._next_due() < end:
+            self._go_on_at(self._next_due())
+        self._go_on_at(end)
 
     def run_until_quiet(self) -> None:
         """Run all that can run without letting time pass."""
@@ -174,7 +186,7 @@ class TestDriver:
 
     def run_until_idle(self) -> None:
         """Run until everything on the topics is settled and committed, letting as much virtual
-        time pass as pauses need.
+        time pass as that needs.
 
         Raises:
             StillFailingError: a record failed for a virtual day.
@@ -182,18 +194,19 @@ class TestDriver:
         """
         deadline = self.clock.now + PATIENCE
         self.run_until_quiet()
-        while self._unsettled():
-            timer = self._member.owner.scheduler.next_timer()
-            if timer is None or timer > deadline:
+        while not self._is_committed():
+            due = self._next_due()  # where it is not known what for, a commit or a reload is due
+            self._go_on_at(due if due < float("inf") else self.clock.now + COMMIT_INTERVAL)
+            if self.clock.now > deadline:
                 raise StillFailingError(self._complaint())
-            self.advance(max(0.0, timer - self.clock.now))
-        self.advance(1.0)  # the last commit
 
     # -- out ---------------------------------------------------------------------------------
 
     @property
     def failures(self) -> Sequence[Failure]:
-        """Attempts that failed and records that were discarded, in order."""
+        """What went wrong, in order: attempts that failed, records that were discarded, emitted
+        records that were not delivered.
+        """
         return self._failures.seen
 
     def outputs(self, topic: str) -> list[Output]:
@@ -205,7 +218,7 @@ class TestDriver:
         """The committed offset of each partition that has one."""
         found = {
             number: self._cluster.committed(GROUP, topic, number)
-            for number in range(self._cluster.topics()[topic])
+            for number in range(self._cluster.topics().get(topic, 0))
         }
         return {number: each.offset for number, each in found.items() if each is not None}
 
@@ -223,19 +236,44 @@ class TestDriver:
         for each in self._cluster.log(topic, partition).records:
             yield Output(each.key, each.value, each.headers, partition, each.offset)
 
-    def _unsettled(self) -> bool:
-        return any(
-            each.ledger.pending for each in self._member.owner.scheduler.generations.values()
-        )
+    def _is_committed(self) -> bool:
+        """Whether the committed offset of every partition is behind its last record."""
+        for topic in self._routes:
+            committed = self.committed(topic)
+            for number in range(self._cluster.topics()[topic]):
+                last = self._cluster.log(topic, number).records[-1:]
+                if any(record.offset >= committed.get(number, 0) for record in last):
+                    return False
+        return True
+
+    def _next_due(self) -> float:
+        """When a pause or a sleeping coroutine ends; infinity when there is none."""
+        timer = self._member.owner.scheduler.next_timer()
+        due = self._member.workers.next_due()
+        return due if timer is None else min(timer, due)
+
+    def _go_on_at(self, moment: float) -> None:
+        self.clock.now = max(self.clock.now, moment)  # exactly: timers compare with it
+        self.run_until_quiet()
 
     def _complaint(self) -> str:
         last = self.failures[-1] if self.failures else None
         if last is None:
-            return "records are not settled, though nothing failed"
+            return (
+                "records are not settled after a virtual day, though nothing failed: does a "
+                "handler wait for something that never comes?"
+            )
         return (
             f"{last.record!r} failed {last.attempt} times within a virtual day; the last error "
             f"was {type(last.error).__name__}: {last.error}"
         )
+
+
+class _Steady(Random):
+    """Dice that always fall the same way: nothing is left to chance, the first one is first."""
+
+    def random(self) -> float:
+        return 0.0
 
 
 class _Failures(Branches):
@@ -253,6 +291,9 @@ class _Failures(Branches):
 
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
         self._add(Failure(record, error, 1, discarded=True))
+
+    def undelivered(self, generation: Generation, record: Record, error: str) -> None:
+        self._add(Failure(record, DeliveryError(error), 1, discarded=False))
 
     def _add(self, failure: Failure) -> None:
         self.seen.append(failure)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import Any
 
 from hypothesis import strategies as st
 
 from streamjobs.broker.ports import Message
 from streamjobs.record import Record
+from streamjobs.testing.simulation.app_runs import APP_FAULTS
 from streamjobs.testing.simulation.app_scenario import Workload
-from streamjobs.testing.simulation.faults import ALL
 
 __all__ = ("dice", "faults", "keys", "messages", "records", "workloads")
 
@@ -62,11 +63,43 @@ def workloads(calls: st.SearchStrategy[Callable[[], object]]) -> st.SearchStrate
     return st.lists(calls, min_size=1, max_size=60).map(workload)
 
 
-def faults() -> st.SearchStrategy[frozenset[str]]:
-    """Which faults may happen in a run."""
-    return st.frozensets(st.sampled_from(sorted(ALL)))
+def faults(among: Iterable[str] = APP_FAULTS) -> st.SearchStrategy[frozenset[str]]:
+    """Which faults may happen in a run; by default among all but those that take records away.
+
+    Shrinks to as few as are needed.
+    """
+    return st.frozensets(st.sampled_from(sorted(among)))
 
 
-def dice() -> st.SearchStrategy[Random]:
-    """Dice for `simulate_random`, so that Hypothesis shrinks the schedule to the shortest."""
-    return st.randoms(use_true_random=False)
+def dice(most: int = 100) -> st.SearchStrategy[Random]:
+    """Dice for `simulate(app, seeds=[dice])` and `simulate_random(dice)`.
+
+    Hypothesis decides how the first throws fall, at most so many, and shrinks those to few and
+    small ones; the seed of all further throws is drawn, too.
+    """
+    return st.builds(_Dice, st.lists(st.floats(0, 1, exclude_max=True), max_size=most), _SEEDS)
+
+
+_SEEDS = st.integers(0, 2**32 - 1)
+
+
+class _Dice(Random):
+    """Dice whose first throws are known."""
+
+    def __new__(cls, throws: Sequence[float], seed: int) -> _Dice:
+        return super().__new__(cls)  # the seed is `__init__`'s
+
+    def __init__(self, throws: Sequence[float], seed: int) -> None:
+        super().__init__(seed)
+        self._shown = f"dice({throws}, seed={seed})"
+        self._throws = iter(throws)
+
+    def random(self) -> float:
+        throw = next(self._throws, None)
+        return super().random() if throw is None else throw
+
+    def choice(self, seq: Any) -> Any:
+        return seq[int(self.random() * len(seq))]  # the first one for a small throw
+
+    def __repr__(self) -> str:
+        return self._shown

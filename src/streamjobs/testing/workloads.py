@@ -12,11 +12,12 @@ from random import Random
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from pydantic import BaseModel
+import orjson
+from pydantic import BaseModel, ValidationError
 
 from streamjobs.app import App
 from streamjobs.broker.ports import Message
-from streamjobs.errors import ConfigurationError
+from streamjobs.errors import ConfigurationError, InvalidArgumentsError
 from streamjobs.jobs import Job
 from streamjobs.routes import Topic
 from streamjobs.values import encode_value
@@ -62,8 +63,14 @@ def _one(topic: Topic, random: Random) -> list[Message]:
 
 def _call(job: Job[..., Any], random: Random) -> None:
     hints = get_type_hints(job.function, include_extras=True)
-    arguments = {name: random_value(hints.get(name, Any), random) for name in job.parameters}
-    job.enqueue(**arguments)
+    try:
+        arguments = {name: random_value(hints.get(name, Any), random) for name in job.parameters}
+        job.enqueue(**arguments)
+    except (ConfigurationError, InvalidArgumentsError, ValidationError) as error:
+        raise ConfigurationError(
+            f"arguments of job {job.name!r} cannot be made up: {error}; give simulate a workload "
+            "that makes its own"
+        ) from error
 
 
 def _stream_value(kind: Any, random: Random) -> bytes | None:
@@ -71,7 +78,14 @@ def _stream_value(kind: Any, random: Random) -> bytes | None:
         return random.choice((b"a", b"b", b"c"))
     if kind == "json":
         return encode_value({"n": random.randrange(8)})
-    return encode_value(random_value(kind, random))
+    try:
+        value = random_value(kind, random)
+        return orjson.dumps(value) if isinstance(value, str) else encode_value(value)
+    except (ConfigurationError, ValidationError) as error:
+        raise ConfigurationError(
+            f"records of type {kind!r} cannot be made up: {error}; give simulate a workload that "
+            "writes its own"
+        ) from error
 
 
 def random_value(hint: Any, random: Random) -> Any:
@@ -111,6 +125,4 @@ def _composed(hint: Any, origin: Any, args: tuple[Any, ...], random: Random) -> 
             return tuple(random_value(each, random) for each in args)
         if issubclass(origin, list | tuple | set | frozenset):
             return origin(random_value((args or (int,))[0], random) for _ in range(2))
-    raise ConfigurationError(
-        f"no random value is known for {hint!r}; give simulate a workload that makes its own"
-    )
+    raise ConfigurationError(f"no random value is known for {hint!r}")

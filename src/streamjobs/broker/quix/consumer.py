@@ -37,6 +37,9 @@ __all__ = ("QuixConsumer",)
 MOST_AT_ONCE: Final = 10_000
 LOOK_EVERY: Final = 0.5
 CLOSE_WITHIN: Final = 10.0
+COMMIT_AGAIN: Final = 0.05
+
+_REBALANCING: Final = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
 
 
 class QuixConsumer(Consumer):
@@ -268,16 +271,27 @@ class QuixConsumer(Consumer):
     def commit_now(self, commits: Sequence[Commit], timeout: float) -> CommitResult:
         if not commits:
             return CommitResult(commits, None)
-        offsets = commit_offsets(commits)
+        offsets, deadline = commit_offsets(commits), time.monotonic() + timeout
         try:
-            answers = within(
-                timeout, lambda: self._client.commit(offsets=offsets, asynchronous=False)
-            )
+            answers = within(timeout, lambda: self._commit_until(deadline, offsets))
         except KafkaException as error:
             return CommitResult(commits, text_of(error_of(error)))
         except (TimeoutError, RuntimeError) as error:
             return CommitResult(commits, str(error))
         return CommitResult(commits, _problem(None, answers or ()))
+
+    def _commit_until(self, deadline: float, offsets: list[Any]) -> Any:
+        """A rebalance refuses commits for a moment at its end: then once more. We still have our
+        partitions, as long as no callback took them away.
+        """
+        while True:
+            try:
+                return self._client.commit(offsets=offsets, asynchronous=False)
+            except KafkaException as error:
+                over = time.monotonic() + COMMIT_AGAIN > deadline
+                if over or error_of(error).code() not in _REBALANCING:
+                    raise
+            time.sleep(COMMIT_AGAIN)
 
     # -- leaving -------------------------------------------------------------------------------
 

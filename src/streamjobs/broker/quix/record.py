@@ -13,10 +13,10 @@ __all__ = ("KafkaRecord", "batches")
 
 
 class KafkaRecord(Record):
-    """A record that keeps the client's message, and asks it for all but the offset and the key.
+    """A record that keeps the client's message, and asks it for all but offset, key and size.
 
-    The engine looks at the offset and the key of every record, at the rest only where a handler
-    does. Made by `batches` alone.
+    The engine looks at those of every record, at the rest only where a handler does. Made by
+    `batches` alone.
     """
 
     __slots__ = ("_message",)
@@ -48,11 +48,6 @@ class KafkaRecord(Record):
         """Milliseconds since the epoch."""
         return self._message.timestamp()[1]  # type: ignore[no-any-return]
 
-    @property
-    def size(self) -> int:
-        """Bytes of key and value."""
-        return len(self.key or b"") + len(self._message)
-
 
 def batches(messages: Sequence[Message]) -> list[Batch]:
     """The messages by runs of one partition. None of them may be an error."""
@@ -78,10 +73,11 @@ def _records(messages: Sequence[Message]) -> list[Record]:
     records: list[Record] = []
     add, new = records.append, object.__new__
     offsets, keys = map(Message.offset, messages), map(Message.key, messages)
-    for message, offset, key in zip(messages, offsets, keys, strict=True):
+    for message, offset, key, size in zip(messages, offsets, keys, map(len, messages), strict=True):
         record = new(KafkaRecord)
         record._message = message
         record.offset = offset
         record.key = key
+        record.size = size + len(key) if key else size
         add(record)
     return records

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Final
 
+import orjson
+
 from streamjobs.app import App
+from streamjobs.record import Record
 from streamjobs.testing.direct import DirectPublisher
 from streamjobs.testing.guarantees import (
     CommitNeverAhead,
@@ -15,6 +18,7 @@ from streamjobs.testing.guarantees import (
     KeyOrder,
     KeySerial,
     NoLoss,
+    OnlyFailingKeyWaits,
     ReplayBounded,
 )
 from streamjobs.testing.history import Event, Finished
@@ -41,10 +45,10 @@ def simulate(
     workload: Workload | None = None,
     invariants: Sequence[Invariant] = (),
     guarantees: Callable[[], Iterable[Guarantee]] = tuple,
-    seeds: Iterable[int] = range(100),
+    seeds: Iterable[int | Random] = range(100),
     faults: frozenset[str] = APP_FAULTS,
     records: int = 60,
-    name: str = "MODULE:APP",
+    name: str = "",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Report:
     """Run an app's own handlers through faults, in virtual time; every seed is one history.
@@ -58,28 +62,36 @@ def simulate(
             for arguments made up from the annotations.
         invariants: called after each attempt.
         guarantees: makes further guarantees for each run, your own for example.
-        seeds: which histories.
+        seeds: which histories; an element may be the dice themselves, as Hypothesis makes them.
         faults: what may go wrong, see `streamjobs.testing.simulation.faults.ALL`; by default all
             but those that take records away.
         records: how many records a made-up workload has.
-        name: how to call the app in the line that repeats a failure.
+        name: `MODULE:APP` and options for the line that repeats a failure; without it, that
+            says how to call `simulate`.
         progress: told how many runs are done.
 
     Raises:
-        GuaranteeViolatedError: with the history, and the command that repeats it.
+        GuaranteeViolatedError: with the history. A note of it (and of any other exception) is
+            the line that repeats it.
     """
     report = Report()
     for seed in seeds:
         try:
-            _one(app, Random(seed), faults, workload, invariants, guarantees(), records, report)
-        except GuaranteeViolatedError as violation:
-            violation.add_note(
-                f"seed={seed}: repeat it with python -m streamjobs simulate {name} --seed {seed}"
-            )
+            dice = seed if isinstance(seed, Random) else Random(seed)
+            _one(app, dice, faults, workload, invariants, guarantees(), records, report)
+        except Exception as error:
+            if not isinstance(seed, Random):  # else whoever threw the dice knows
+                error.add_note(f"seed={seed}: repeat it with {_repeat(name, seed)}")
             raise
         report.runs += 1
         progress(report.runs)
     return report
+
+
+def _repeat(name: str, seed: int) -> str:
+    if name:
+        return f"python -m streamjobs simulate {name} --seed {seed}"
+    return f"simulate(..., seeds=[{seed}])"
 
 
 def _one(
@@ -108,7 +120,24 @@ def _one(
 
 
 def _standard() -> list[Guarantee]:
-    return [KeyOrder(), KeySerial(), NoLoss(), CommitNeverAhead(), ReplayBounded()]
+    return [
+        KeyOrder(),
+        KeySerial(),
+        NoLoss(),
+        CommitNeverAhead(),
+        ReplayBounded(),
+        OnlyFailingKeyWaits(within=10.0),
+    ]
+
+
+def _shown(record: Record) -> str:
+    """A call with its arguments; any other record with its key and the beginning of its value."""
+    try:
+        call = orjson.loads(record.value or b"")
+        parts = [*map(repr, call["args"]), *(f"{k}={v!r}" for k, v in call["kwargs"].items())]
+        return f"{call['job']}({', '.join(parts)})"
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return f"key={record.key!r} value={(record.value or b'')[:80]!r}"
 
 
 class _Watch:
@@ -139,4 +168,14 @@ class _Watch:
             if getattr(each, "partition", event.partition) == event.partition
             and type(each).__name__ != "Accepted"
         ]
-        raise GuaranteeViolatedError(name, why or "it does not hold", about[-40:])
+        claim = f"{why or 'it raised AssertionError'}; after {self._call(event)}"
+        raise GuaranteeViolatedError(name, claim, about[-40:])
+
+    def _call(self, event: Finished) -> str:
+        """The record whose attempt ended, as its handler sees it."""
+        where = f"offset {event.offset} of {event.partition}"
+        log = self.world.cluster.log(*event.partition)
+        for record in log.records:
+            if record.offset == event.offset:
+                return f"{where}, {_shown(record)}"
+        return where

@@ -40,7 +40,7 @@ def app_topics(app: App, partitions: int | Mapping[str, int]) -> dict[str, int]:
     names = [*app.topics, *(name for topic in app.topics.values() for name in topic.outputs)]
     if isinstance(partitions, int):
         return dict.fromkeys(names, partitions)
-    return {name: partitions.get(name, 1) for name in names}
+    return dict.fromkeys(names, 1) | dict(partitions)
 
 
 def app_scenario(
@@ -62,6 +62,7 @@ def app_scenario(
         workload=messages,
         behaviour=dice.seconds,
         heal=dice.heal,
+        hits=dice.hits,
     )
 
 
@@ -80,7 +81,8 @@ def _written(
             messages += typed_workload(app, random, records)
         else:
             more = workload(random)
-            messages += more if isinstance(more, list | tuple) else ()
+            returned = more if isinstance(more, list | tuple) else ()
+            messages += [each for each in returned if isinstance(each, Message)]  # no receipts
     return messages
 
 

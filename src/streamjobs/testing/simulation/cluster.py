@@ -16,7 +16,16 @@ __all__ = ("ObservedCluster",)
 
 
 class ObservedCluster(MemoryCluster):
-    """Writes down what is sent, what vanishes, and what random scenarios emitted."""
+    """Writes down what is sent, what vanishes, and what random scenarios emitted.
+
+    Args:
+        topics: partitions by topic. One that is missing is made when it is first written to, as
+            an app does it with the setting `topics="create"`.
+        routes: by topic, for the ordering keys of what is sent.
+        clock: virtual seconds.
+        write: takes each event.
+        partitions: of topics that are made on the way.
+    """
 
     def __init__(
         self,
@@ -24,24 +33,33 @@ class ObservedCluster(MemoryCluster):
         routes: Mapping[str, Route],
         clock: VirtualClock,
         write: Callable[[Event], None],
+        partitions: int = 1,
     ) -> None:
         super().__init__(topics, blocking=False, clock=clock)
         self._routes = routes
         self._virtual = clock
         self._write = write
+        self._partitions = partitions
 
     def append(self, message: Message) -> Record:
+        if message.topic not in self.topics():
+            self.create(message.topic, self._partitions)
         record = super().append(message)
         place = TopicPartition(record.topic, record.partition)
         route = self._routes.get(record.topic)
         if route is not None:
             order = order_of(route, record)
             self._write(Sent(self._virtual.now, place, record.offset, order))
-        elif record.topic == OUTPUT and not message.headers:
-            topic, partition, offset = (record.value or b"").decode().rsplit("/", 2)
-            source = TopicPartition(topic, int(partition))
-            self._write(Delivered(self._virtual.now, source, int(offset)))
+        elif record.topic == OUTPUT:
+            self._tell_delivered(record)
         return record
+
+    def _tell_delivered(self, record: Record) -> None:
+        """Random scenarios emit the id of a record; an app may well have a topic of that name."""
+        parts = (record.value or b"").decode(errors="replace").rsplit("/", 2)
+        if len(parts) == 3 and parts[0] in self._routes:
+            source = TopicPartition(parts[0], int(parts[1]))
+            self._write(Delivered(self._virtual.now, source, int(parts[2])))
 
     def delete(self, topic: str, partition: int, offset: int) -> None:
         super().delete(topic, partition, offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections import Counter
 from collections.abc import Awaitable
 from random import Random
 
@@ -26,6 +27,9 @@ class Dice:
     Args:
         random: the world's.
         faults: of these, "error", "slow" and "endless" matter here.
+
+    Attributes:
+        hits: how often a handler did what they say.
     """
 
     def __init__(self, random: Random, faults: frozenset[str]) -> None:
@@ -35,6 +39,7 @@ class Dice:
         self._slow = 0.05 if "slow" in faults else 0.0
         self._endless = 0.01 if "endless" in faults else 0.0
         self._healed = False
+        self.hits: Counter[str] = Counter()
 
     def heal(self) -> None:
         """No more failures from now on."""
@@ -44,8 +49,10 @@ class Dice:
         """How long an attempt takes."""
         roll = 1.0 if self._healed else self._random.random()
         if roll < self._endless:
+            self.hits["endless"] += 1
             return NEVER
         if roll < self._endless + self._slow:
+            self.hits["slow"] += 1
             return self._random.uniform(0.5, 4.0)
         return self._random.uniform(0.001, 0.03)
 
@@ -55,6 +62,7 @@ class Dice:
         if not left or self._healed:
             return False
         self._left[record.id] = left - 1
+        self.hits["error"] += 1
         return True
 
     def spoil(self, route: Route) -> Route:

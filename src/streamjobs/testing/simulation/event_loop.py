@@ -31,3 +31,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.slept
+
+    def __del__(self) -> None:
+        """Nobody closes it: it ends with the simulated process it belongs to."""
+        if not self.is_closed():
+            self.close()

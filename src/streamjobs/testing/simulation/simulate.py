@@ -107,5 +107,6 @@ def simulate_seed(seed: int, **options: Any) -> Run:
     try:
         return simulate_random(Random(seed), **options)
     except Exception as error:
-        error.add_note(f"seed={seed} python -m streamjobs simulate --seed {seed}")
+        again = f"from {__package__} import simulate_seed; simulate_seed({seed})"
+        error.add_note(f'seed={seed}: repeat it with python -c "{again}"')
         raise
