@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
+from streamjobs import logs
 from streamjobs.broker.connect import connect
 from streamjobs.broker.ports import Broker
 from streamjobs.calls import Partitioner
@@ -228,6 +229,7 @@ class App:
         """What `enqueue` sends through, made when it is first needed."""
         with self._lock:
             if self._publisher is None:
+                logs.configure_unless_done()
                 producer = self.broker.producer(self.settings.producer_config)
                 self._publisher = Publisher(producer, Topics(self.broker, self.settings))
             return self._publisher
@@ -276,7 +278,6 @@ class App:
         Raises:
             StreamjobsError: it cannot start, or lost its broker for good.
         """
-        from streamjobs import logs
         from streamjobs.runtime import Runtime
 
         logs.configure_unless_done()
