@@ -126,6 +126,11 @@ class Worker:
         self._turns: Iterator[int] = piece.turns()
         self._runs: int | None = None
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether an attempt has begun and not ended."""
+        return self._runs is not None
+
     def move(self, fails: bool) -> bool:
         """Begin an attempt, or end the one that runs; False when there is nothing more to do."""
         if self._runs is None:

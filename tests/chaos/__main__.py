@@ -22,7 +22,7 @@ from tests.support.kafka_server import KafkaServer
 def main() -> int:
     """Play what the command line asks for."""
     options = _options()
-    console = Console(stderr=options.json)
+    console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 130)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="streamjobs-chaos-"))
     with KafkaServer(folder / "kafka") as server:
         theatre = Theatre(

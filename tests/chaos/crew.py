@@ -85,9 +85,11 @@ class Life:
                 stderr=log,
             )
 
-    def signal(self, number: int) -> None:
-        """Send a signal; a process that has ended does not mind."""
-        self.process.send_signal(number)
+    def ask_to_end(self) -> None:
+        """SIGTERM, once: a second one would mean that it is to end at once."""
+        if not self.told_to_end:
+            self.told_to_end = True
+            self.process.send_signal(signal.SIGTERM)
 
 
 class Crew:
@@ -201,7 +203,7 @@ class Crew:
         the group may give its partitions away at any moment.
         """
         life = self._places[place]
-        life.signal(signal.SIGSTOP)
+        life.process.send_signal(signal.SIGSTOP)
         os.waitpid(life.process.pid, os.WUNTRACED)
         now = time.monotonic()
         self.deeds += [Frozen(now, life.member), Expired(now, life.member)]
@@ -209,13 +211,12 @@ class Crew:
 
     def thaw(self, place: int) -> None:
         """Let a frozen one go on."""
-        self._places[place].signal(signal.SIGCONT)
+        self._places[place].process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop all in good order."""
         for life in self._places:
-            life.told_to_end = True
-            life.signal(signal.SIGTERM)
+            life.ask_to_end()
         for life in self._places:
             self._stop(life)
 
@@ -228,8 +229,7 @@ class Crew:
         return life
 
     def _stop(self, life: Life) -> None:
-        life.told_to_end = True
-        life.signal(signal.SIGTERM)
+        life.ask_to_end()
         try:
             code = life.process.wait(EXIT_WITHIN)
         except subprocess.TimeoutExpired:

@@ -1,7 +1,7 @@
 """What a scenario showed."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from streamjobs.testing.guarantees import (
     CommitNeverAhead,
@@ -15,6 +15,9 @@ from streamjobs.testing.guarantees import (
 )
 from streamjobs.testing.history import History
 from tests.chaos.toll import Accounts, Toll
+
+AIMED: Final = ("SIGKILL", "SIGSTOP")
+"""Blows that prove something only if they land where something runs."""
 
 
 @dataclass(slots=True)
@@ -82,7 +85,7 @@ def judge(scenario: str, history: History, complaints: list[str], *, steady: boo
 
 def _faults(toll: Toll) -> list[str]:
     faults = []
-    if not toll.running:
+    if toll.blow in AIMED and not toll.running:
         faults.append(f"{toll.blow} to {toll.member} landed with nothing in flight")
     if not toll.kept:
         faults.append(

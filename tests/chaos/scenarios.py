@@ -38,7 +38,7 @@ def broker(stage: Stage) -> None:
 
 
 def everything(stage: Stage) -> None:
-    """All of it, in any order, and a kill while the broker is away."""
+    """All of it, in any order."""
     blows = [rolling, kill, freeze, broker, kill]
     stage.dice.shuffle(blows)
     for blow in blows:

@@ -1,7 +1,8 @@
 """What a blow to a process cost: how much was in flight, and how much of that ran again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.testing.history import (
@@ -18,6 +19,10 @@ from streamjobs.testing.history import (
     Started,
 )
 
+BLOWS: Final = {Crashed: "SIGKILL", Frozen: "SIGSTOP", Revoked: "session lost"}
+TOGETHER: Final = 1.0
+"""A session is lost for all its partitions within so many seconds."""
+
 
 @dataclass(slots=True, eq=False)
 class Assignment:
@@ -27,7 +32,8 @@ class Assignment:
         first_start: when its first attempt began.
         committed_at: when the last commit was acknowledged, or when it began.
         uncovered: what was settled and is not in that commit.
-        ended: whether it was given up, lost, or its process struck.
+        ended: whether it was given up or lost.
+        struck: whether its process was killed or frozen.
         successors: later assignments of the same partition.
     """
 
@@ -39,6 +45,7 @@ class Assignment:
     settled: set[int] = field(default_factory=set)
     uncovered: set[int] = field(default_factory=set)
     ended: bool = False
+    struck: bool = False
     successors: list["Assignment"] = field(default_factory=list)
 
     def commit(self, commit: Committed) -> None:
@@ -64,7 +71,7 @@ class Toll:
     """What one blow cost.
 
     Attributes:
-        blow: what happened: "SIGKILL" or "SIGSTOP".
+        blow: what happened: "SIGKILL", "SIGSTOP", or "session lost" (by the broker's fault).
         at: when, in seconds of the history's clock.
         running: attempts that ran at that moment.
         in_flight: records that had begun and were not settled.
@@ -96,8 +103,8 @@ class Toll:
 class _Strike:
     """A blow at the moment it fell."""
 
-    event: Crashed | Frozen
-    held: Sequence[Assignment]
+    event: Crashed | Frozen | Revoked
+    held: list[Assignment]
     running: int
     commit_age: float
 
@@ -114,9 +121,8 @@ class _Strike:
             starts = [a.first_start for a in each.successors if a.first_start is not None]
             if again:
                 back = max(back, min(starts) - self.event.at)
-        blow = "SIGKILL" if isinstance(self.event, Crashed) else "SIGSTOP"
         return Toll(
-            blow=blow,
+            blow=BLOWS[type(self.event)],
             member=self.event.member,
             at=self.event.at,
             running=self.running,
@@ -173,10 +179,11 @@ class Accounts:
                 self.unsettled.discard((event.partition, offset))
             case Committed(generation=generation):
                 self._assignments[generation].commit(event)
-            case Revoked(generation=generation):
-                self._assignments[generation].ended = True
+            case Revoked():
+                self._end(event)
             case Crashed() | Frozen():
-                self._strike(event)
+                held = [each for each in self._held(event.member) if not each.struck]
+                self._strike(event, held)
 
     def _assign(self, event: Assigned) -> None:
         made = Assignment(event, committed_at=event.at)
@@ -194,12 +201,32 @@ class Accounts:
         self.attempts += 1
         self.replayed += event.attempt == 1 and (event.partition, event.offset) in self._settled
 
-    def _strike(self, event: Crashed | Frozen) -> None:
-        held = [
+    def _end(self, event: Revoked) -> None:
+        assignment = self._assignments[event.generation]
+        if event.lost and not assignment.struck:
+            held = [assignment]
+            for strike in self._strikes:
+                if (
+                    isinstance(strike.event, Revoked)
+                    and strike.event.member == event.member
+                    and event.at - strike.event.at < TOGETHER
+                ):
+                    held = [*strike.held, assignment]
+                    self._strikes.remove(strike)
+                    break
+            self._strike(event, held)
+        assignment.ended = True
+
+    def _held(self, member: str) -> Iterable[Assignment]:
+        return (
             each
             for each in self._assignments.values()
-            if each.event.member == event.member and not each.ended
-        ]
+            if each.event.member == member and not each.ended
+        )
+
+    def _strike(self, event: Crashed | Frozen | Revoked, held: list[Assignment]) -> None:
         ages = [event.at - each.committed_at for each in held if each.uncovered]
         running = sum(len(each.running) for each in held)
         self._strikes.append(_Strike(event, held, running, max(ages, default=0.0)))
+        for each in held:
+            each.struck = True

@@ -102,7 +102,7 @@ class Workload:
 
     def _send(self) -> None:
         """One record, of what kind the dice say."""
-        key = f"k{int(self._keys * self._dice.random() ** (1 if self._even else 2))}"
+        key = f"k{int(self._keys * self._dice.random() ** (1 if self._even else 1.5))}"
         seconds = heavy_tailed(self._dice) if self._seconds is None else self._seconds
         failures = few(self._dice) if self._seconds is None else 0
         if self._dice.random() < self._jobs:

@@ -74,8 +74,9 @@ def test_characters_are_of_the_basic_plane_without_surrogates() -> None:
         (lambda text: text[:8], "its end is missing"),
         (lambda text: text[:5] + chr(ord(text[5]) ^ 1) + text[6:], "checksum"),
         (lambda text: text[:-1] + "x", "alphabet"),
+        (lambda text: text[:5] + "\ud800" + text[6:], "checksum"),
     ],
-    ids=["foreign", "newer", "cut by one", "cut in half", "one bit", "alphabet"],
+    ids=["foreign", "newer", "cut by one", "cut in half", "one bit", "alphabet", "no text"],
 )
 def test_metadata_that_is_damaged_says_how(damaged: object, reason: str) -> None:
     metadata = encode(100, [(101, 2), (104, 1)])

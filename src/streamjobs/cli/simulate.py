@@ -14,9 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from streamjobs.app import App
 from streamjobs.cli.loading import load
-from streamjobs.cli.options import AppName
 from streamjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,7 +24,14 @@ __all__ = ("simulate",)
 
 
 def simulate(
-    app: AppName,
+    app: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODULE:APP]",
+            help="Where the app is. Without one, the engine is simulated with made-up handlers.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many histories.")] = 1000,
     seed: Annotated[int | None, typer.Option(help="Only this one, to repeat a failure.")] = None,
     faults: Annotated[
@@ -67,50 +72,68 @@ def simulate(
     """
     from streamjobs.testing import GuaranteeViolatedError
 
-    loaded = load(app)
-    options = _options(loaded, app, faults, workload, invariant, records)
+    run = _made_up(faults) if app is None else _own(app, faults, workload, invariant, records)
     chosen = range(seeds) if seed is None else range(seed, seed + 1)
     # Injected errors are what it is about: the handlers' own log lines would bury the verdict.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     began = time.process_time()
     try:
-        report = _run(loaded, chosen, options, quiet=as_json)
+        report = _with_progress(run, chosen, quiet=as_json)
     except GuaranteeViolatedError as violation:
         _show_violation(violation, as_json)
         raise typer.Exit(1) from None
     _show(report, time.process_time() - began, as_json)
 
 
-def _options(
-    app: App,
+Simulate = Callable[[Sequence[int], Callable[[int], None]], "Report"]
+"""Runs these seeds, and tells how many are done."""
+
+
+def _made_up(faults: str | None) -> Simulate:
+    """The engine itself, with handlers that emit, fail and dawdle."""
+    from streamjobs.testing.simulation import faults as known
+    from streamjobs.testing.simulation import simulate_seed
+    from streamjobs.testing.simulation.simulate import EVERY_FAULT, Report
+
+    chosen = EVERY_FAULT if faults is None else known.parse(faults.split(","))
+
+    def run(seeds: Sequence[int], progress: Callable[[int], None]) -> Report:
+        report = Report()
+        for seed in seeds:
+            report.add(simulate_seed(seed, faults=chosen))
+            progress(report.runs)
+        return report
+
+    return run
+
+
+def _own(
     name: str,
     faults: str | None,
     workload: str,
     invariants: list[str] | None,
     records: int,
-) -> dict[str, Any]:
+) -> Simulate:
+    """The user's app."""
+    from streamjobs.testing import simulate as run_app
     from streamjobs.testing.simulation import faults as known
     from streamjobs.testing.simulation.app_runs import APP_FAULTS
 
+    app = load(name)
     module = sys.modules[name.partition(":")[0]]
-    names = invariants if invariants is not None else ["invariant"]
-    return {
+    wanted = invariants if invariants is not None else ["invariant"]
+    options: dict[str, Any] = {
         "name": _repeated(name, faults, workload, invariants, records),
         "records": records,
-        "faults": APP_FAULTS if faults is None else known.parse(_names(faults, APP_FAULTS)),
+        "faults": APP_FAULTS if faults is None else known.parse(faults.split(",")),
         "workload": _function(module, workload, required=workload != "workload"),
         "invariants": [
             function
-            for each in names
+            for each in wanted
             if (function := _function(module, each, required=invariants is not None))
         ],
     }
-
-
-def _names(faults: str, usual: frozenset[str]) -> list[str]:
-    """The names one by one; where a minus comes first, it takes something out of the usual ones."""
-    names = [name.strip() for name in faults.split(",")]
-    return [*usual, *names] if names[0].startswith("-") else names
+    return lambda seeds, progress: run_app(app, seeds=seeds, progress=progress, **options)
 
 
 def _repeated(
@@ -133,18 +156,11 @@ def _function(module: object, name: str, *, required: bool) -> Callable[..., obj
     return None
 
 
-def _run(app: App, seeds: Sequence[int], options: dict[str, Any], *, quiet: bool) -> Report:
-    from streamjobs.testing import simulate as run_all
-
+def _with_progress(run: Simulate, seeds: Sequence[int], *, quiet: bool) -> Report:
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task("histories", total=len(seeds))
-        return run_all(
-            app,
-            seeds=seeds,
-            progress=lambda done: progress.update(task, completed=done),
-            **options,
-        )
+        return run(seeds, lambda done: progress.update(task, completed=done))
 
 
 def _show(report: Report, seconds: float, as_json: bool) -> None:

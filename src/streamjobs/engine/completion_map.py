@@ -161,7 +161,7 @@ def _decode_runs(frontier: int, text: str) -> Runs:
 
 def _checksum(body: str, frontier: int) -> int:
     """Of the offset, too: a map read against another frontier than its own is damage."""
-    return crc32(f"{frontier}{_SEPARATOR}{body}".encode())
+    return crc32(f"{frontier}{_SEPARATOR}{body}".encode(errors="surrogatepass"))
 
 
 def _pack(bits: str) -> str:

@@ -42,7 +42,8 @@ def messages(
 ) -> st.SearchStrategy[list[Message]]:
     """What is written to a topic, in order."""
     value = values if values is not None else st.binary(max_size=20)
-    return st.lists(st.builds(Message, st.just(topic), value, keys()), max_size=60)
+    made = st.builds(lambda each, key: Message(topic, each, key), value, keys())
+    return st.lists(made, max_size=60)
 
 
 def workloads(calls: st.SearchStrategy[Callable[[], object]]) -> st.SearchStrategy[Workload]:

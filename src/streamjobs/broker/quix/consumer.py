@@ -39,7 +39,11 @@ LOOK_EVERY: Final = 0.5
 CLOSE_WITHIN: Final = 10.0
 COMMIT_AGAIN: Final = 0.05
 
-_REBALANCING: Final = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
+_REBALANCING: Final = (
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH,
+)
 
 
 class QuixConsumer(Consumer):

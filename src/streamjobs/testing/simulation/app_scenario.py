@@ -49,8 +49,9 @@ def app_scenario(
     """One run of an app: its handlers, and the records that the workload writes.
 
     Raises:
-        ConfigurationError: the workload wrote nothing.
+        ConfigurationError: the app declares nothing, or the workload wrote nothing.
     """
+    routes = app_routes(app)
     topics = app_topics(app, random.choice((1, 1, 2, 4)))
     messages = _written(app, topics, random, workload, records)
     if not messages:
@@ -58,7 +59,7 @@ def app_scenario(
     dice = Dice(random, faults)
     return Scenario(
         topics=topics,
-        routes={name: dice.spoil(route) for name, route in app_routes(app).items()},
+        routes={name: dice.spoil(route) for name, route in routes.items()},
         workload=messages,
         behaviour=dice.seconds,
         heal=dice.heal,

@@ -20,7 +20,8 @@ from streamjobs.errors import UndecodableRecordError
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Record
 from streamjobs.testing.recorder import order_text
-from streamjobs.testing.simulation.workers import NEVER, Behaviour
+from streamjobs.testing.simulation.dice import Dice
+from streamjobs.testing.simulation.workers import Behaviour
 
 __all__ = ("OUTPUT", "Scenario", "order_of", "random_scenario")
 
@@ -79,14 +80,9 @@ def order_of(route: Route, record: Record) -> str | None:
 def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -> Scenario:
     """One topic with handlers that fail, dawdle and hang as the dice and the faults say."""
     policy = dataclasses.replace(random.choice(POLICIES), count=random.choice((1, 2, 3, 8)))
-    handler = _Handler(random, faults)
-    route = Route(
-        "input",
-        policy,
-        "threads",
-        handler.invoke,
-        failures=Backoff(first=random.choice((0.2, 15.0))),
-    )
+    dice = Dice(random, faults)
+    pause = Backoff(first=random.choice((0.2, 15.0)))
+    route = dice.spoil(Route("input", policy, "threads", emit_id, failures=pause))
     keys = [None, b"", *(f"k{number}".encode() for number in range(random.choice((1, 3, 10))))]
     return Scenario(
         topics={"input": random.choice((1, 1, 2, 4)), OUTPUT: 1},
@@ -94,59 +90,20 @@ def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -
         workload=[
             Message("input", random.choice(VALUES), random.choice(keys)) for _ in range(records)
         ],
-        behaviour=handler.seconds,
-        heal=handler.heal,
+        behaviour=dice.seconds,
+        heal=dice.heal,
         map_characters=random.choice((None, None, None, 1)),
-        hits=handler.hits,
+        hits=dice.hits,
     )
 
 
-class _Handler:
-    """Emits each record's id; fails and dawdles by record, not by attempt, so that a record
-    that fails does so a few times.
-    """
-
-    def __init__(self, random: Random, faults: frozenset[str]) -> None:
-        self._random = random
-        self._failures: dict[int, int] = {}
-        self._error = random.choice((0.0, 0.05, 0.2)) if "error" in faults else 0.0
-        self._slow = 0.05 if "slow" in faults else 0.0
-        self._endless = 0.01 if "endless" in faults else 0.0
-        self._healed = False
-        self.hits: Counter[str] = Counter()
-
-    def heal(self) -> None:
-        """No more failures from now on."""
-        self._healed = True
-
-    def seconds(self, piece: Slice, index: int) -> float:
-        """How long an attempt takes."""
-        roll = 1.0 if self._healed else self._random.random()
-        if roll < self._endless:
-            self.hits["endless"] += 1
-            return NEVER
-        if roll < self._endless + self._slow:
-            self.hits["slow"] += 1
-            return self._random.uniform(0.5, 4.0)
-        return self._random.uniform(0.001, 0.03)
-
-    def invoke(self, piece: Slice, index: int) -> Effects | None:
-        """Attempt a record."""
-        record = piece.records[index]
-        left = self._failures.setdefault(record.offset, self._roll_failures())
-        if left and not self._healed:
-            self._failures[record.offset] = left - 1
-            self.hits["error"] += 1
-            raise ValueError("as the dice say")
-        if record.value == b"poison":
-            raise UndecodableRecordError("poison")
-        if record.value == b"silent":
-            return None
-        effects = Effects()
-        effects.emits.append(Message(OUTPUT, record.id.encode(), record.key))
-        return effects
-
-    def _roll_failures(self) -> int:
-        if self._random.random() >= self._error:
-            return 0
-        return self._random.choice((1, 1, 2, 6))
+def emit_id(piece: Slice, index: int) -> Effects | None:
+    """The handler of random scenarios: does what its record says."""
+    record = piece.records[index]
+    if record.value == b"poison":
+        raise UndecodableRecordError("poison")
+    if record.value == b"silent":
+        return None
+    effects = Effects()
+    effects.emits.append(Message(OUTPUT, record.id.encode(), record.key))
+    return effects

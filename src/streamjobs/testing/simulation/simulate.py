@@ -17,7 +17,7 @@ from streamjobs.testing.guarantees import (
     OnlyFailingKeyWaits,
     ReplayBounded,
 )
-from streamjobs.testing.history import History
+from streamjobs.testing.history import History, Sent
 from streamjobs.testing.simulation.faults import ALL
 from streamjobs.testing.simulation.scenario import Scenario, random_scenario
 from streamjobs.testing.simulation.world import World
@@ -54,6 +54,13 @@ class Report:
     records: int = 0
     simulated_seconds: float = 0.0
     coverage: Counter[str] = field(default_factory=Counter)
+
+    def add(self, run: Run) -> None:
+        """One more run."""
+        self.runs += 1
+        self.records += sum(isinstance(event, Sent) for event in run.history)
+        self.simulated_seconds += run.seconds
+        self.coverage += run.coverage
 
 
 def all_guarantees() -> list[Guarantee]:
@@ -107,6 +114,5 @@ def simulate_seed(seed: int, **options: Any) -> Run:
     try:
         return simulate_random(Random(seed), **options)
     except Exception as error:
-        again = f"from {__package__} import simulate_seed; simulate_seed({seed})"
-        error.add_note(f'seed={seed}: repeat it with python -c "{again}"')
+        error.add_note(f"seed={seed}: repeat it with python -m streamjobs simulate --seed {seed}")
         raise

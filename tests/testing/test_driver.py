@@ -1,0 +1,298 @@
+"""`TestDriver`: an app in memory, in virtual time, step by step."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from streamjobs import App, Context, current_context
+from streamjobs.errors import UndecodableRecordError
+from streamjobs.testing import KeyOrder, StillFailingError, TestDriver
+from streamjobs.testing.history import Committed, Started
+
+
+@pytest.fixture
+def app() -> App:
+    return App("shop")
+
+
+# In and out.
+
+
+def test_an_enqueued_call_reaches_the_job(app: App) -> None:
+    calls = []
+
+    @app.job(topic="updates", key="user")
+    def update(user: int, name: str) -> None:
+        calls.append((user, name))
+
+    with TestDriver(app) as driver:
+        update.enqueue(7, "Ada")
+        update.enqueue_many([(7, "Grace"), (8, "Bob")])
+        driver.run_until_idle()
+
+    assert [name for user, name in calls if user == 7] == ["Ada", "Grace"]
+    assert [name for user, name in calls if user == 8] == ["Bob"]
+
+
+def test_nothing_runs_before_it_is_told_to(app: App) -> None:
+    calls: list[Any] = []
+    app.stream("clicks")(calls.append)
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", {"n": 1})
+        assert calls == []
+        assert driver.step()
+        while driver.step():
+            pass
+
+    assert calls == [{"n": 1}]
+
+
+def test_records_are_written_as_any_producer_would(app: App) -> None:
+    seen = []
+
+    @app.stream("clicks", value="bytes")
+    def click(value: bytes | None, ctx: Context) -> None:
+        seen.append((value, ctx.record.key, ctx.record.partition, list(ctx.record.headers)))
+
+    with TestDriver(app, partitions=3) as driver:
+        driver.send("clicks", {"n": 1}, key=7, partition=2, headers=[("h", b"v")])
+        driver.send("clicks", "text", partition=1)
+        driver.send("clicks", b"\x00", partition=0)
+        driver.send("clicks", None, key=b"k", partition=0)
+        driver.run_until_idle()
+
+    assert sorted(seen, key=lambda each: -each[2]) == [
+        (b'{"n":1}', b"7", 2, [("h", b"v")]),
+        (b"text", None, 1, []),
+        (b"\x00", None, 0, []),
+        (None, b"k", 0, []),
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 30])
+def test_what_handlers_emit_is_on_its_topic(app: App, count: int) -> None:
+    @app.stream("clicks")
+    def click(value: dict[str, int], ctx: Context) -> None:
+        ctx.emit("out", {"n": value["n"]}, headers=[("h", b"v")])
+
+    with TestDriver(app) as driver:
+        for number in range(count):
+            driver.send("clicks", {"n": number}, key="k")
+        driver.run_until_idle()
+
+        outputs = driver.outputs("out")
+        assert [output.json()["n"] for output in outputs] == list(range(count))
+        assert outputs[0].key == b"k"
+        assert list(outputs[0].headers) == [("h", b"v")]
+        assert driver.committed("clicks") == {0: count}
+        driver.check()
+
+
+def test_a_topic_named_output_is_like_any_other(app: App) -> None:
+    app.stream("clicks", to="output")(lambda value: value)
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", {"n": 1})
+        driver.run_until_idle()
+        assert driver.outputs("output")[0].json() == {"n": 1}
+
+
+def test_topics_have_the_partitions_that_were_asked_for(app: App) -> None:
+    @app.stream("clicks")
+    def click(value: object, ctx: Context) -> None:
+        ctx.emit("out", "x", key=None)
+
+    with TestDriver(app, partitions={"clicks": 2, "out": 3}) as driver:
+        for number in range(6):
+            driver.send("clicks", "{}", partition=number % 2)
+        driver.run_until_idle()
+        assert driver.committed("clicks") == {0: 3, 1: 3}
+        assert {output.partition for output in driver.outputs("out")} <= {0, 1, 2}
+        with pytest.raises(Exception, match="partition 3"):
+            driver.send("out", "x", partition=3)
+
+
+def test_of_an_unknown_topic_there_is_nothing(app: App) -> None:
+    app.stream("clicks")(lambda value: None)
+    with TestDriver(app) as driver:
+        assert driver.outputs("typo") == []
+        assert driver.committed("typo") == {}
+
+
+def test_a_handler_may_enqueue(app: App) -> None:
+    calls = []
+
+    @app.job(topic="jobs", key="n")
+    def count_down(n: int) -> None:
+        calls.append(n)
+        if n:
+            count_down.enqueue(n - 1)
+
+    with TestDriver(app) as driver:
+        count_down.enqueue(3)
+        driver.run_until_idle()
+        assert driver.committed("jobs") == {0: 4}
+
+    assert calls == [3, 2, 1, 0]
+
+
+# Errors.
+
+
+def test_what_a_handler_raises_fails_the_test(app: App) -> None:
+    @app.stream("clicks")
+    def click(value: object) -> None:
+        raise ValueError("no such click")
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", {})
+        with pytest.raises(ValueError, match="no such click"):
+            driver.run_until_idle()
+        assert [failure.attempt for failure in driver.failures] == [1]
+
+
+def test_a_record_that_is_discarded_fails_the_test(app: App) -> None:
+    app.stream("clicks")(lambda value: None)
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", "no json")
+        with pytest.raises(UndecodableRecordError):
+            driver.run_until_idle()
+        [failure] = driver.failures
+        assert failure.discarded
+        driver.run_until_idle()
+        assert driver.committed("clicks") == {0: 1}
+
+
+@pytest.fixture
+def flaky(app: App) -> list[int]:
+    """Fails three times; returns the numbers of its attempts."""
+    attempts: list[int] = []
+
+    @app.stream("clicks")
+    def click(value: object) -> None:
+        attempts.append(current_context().attempt)
+        if len(attempts) < 4:
+            raise ConnectionError("away")
+
+    return attempts
+
+
+def test_retrying_it_succeeds_in_the_end(app: App, flaky: list[int]) -> None:
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {})
+        driver.run_until_idle()
+        assert flaky == [1, 2, 3, 4]
+        assert [failure.attempt for failure in driver.failures] == [1, 2, 3]
+        assert 3.5 <= driver.clock.now < 6
+        driver.check()
+
+
+@pytest.mark.usefixtures("flaky")
+def test_each_pause_that_ends_while_time_passes_is_followed_by_its_attempt(app: App) -> None:
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {})
+        driver.advance(2)
+        started = [event.at for event in driver.history if isinstance(event, Started)]
+
+        assert driver.clock.now == 2
+        assert started == [0.0, 0.5, 1.5]
+
+
+def test_a_record_that_fails_for_a_day_is_reported(app: App) -> None:
+    @app.stream("clicks")
+    def click(value: dict[str, int]) -> None:
+        if value["n"] == 1:
+            raise ValueError("never")
+
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {"n": 1}, key="a")
+        driver.send("clicks", {"n": 2}, key="b")
+        with pytest.raises(StillFailingError, match=r"clicks/0/0 .*times.*ValueError: never"):
+            driver.run_until_idle()
+
+
+# Time.
+
+
+def test_a_coroutine_sleeps_in_virtual_time(app: App) -> None:
+    woken = []
+
+    @app.stream("clicks")
+    async def click(value: object) -> None:
+        await asyncio.sleep(3600)
+        woken.append(value)
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", {}, key="a")
+        driver.advance(3599)
+        assert driver.committed("clicks") == {0: 0}
+        driver.run_until_idle()
+        assert driver.committed("clicks") == {0: 1}
+        assert 3600 <= driver.clock.now < 3610
+
+    assert woken == [{}]
+
+
+def test_idle_means_committed(app: App) -> None:
+    app.stream("clicks")(lambda value: None)
+    with TestDriver(app) as driver:
+        for _ in range(3):
+            driver.send("clicks", {})
+            driver.run_until_idle()
+        assert driver.committed("clicks") == {0: 3}
+        assert isinstance(driver.history.events[-1], Committed)
+
+
+def test_a_driver_with_nothing_to_do_is_idle(app: App) -> None:
+    app.stream("clicks")(lambda value: None)
+    with TestDriver(app) as driver:
+        driver.run_until_idle()
+        assert driver.committed("clicks") == {}
+
+
+def test_thousands_of_records_are_worked_off(app: App) -> None:
+    seen = []
+    app.stream("clicks", value="bytes")(seen.append)
+    with TestDriver(app) as driver:
+        for number in range(12_000):
+            driver.send("clicks", b"x", key=number % 7)
+        driver.run_until_idle()
+    assert len(seen) == 12_000
+
+
+# Checks.
+
+
+def test_the_same_records_give_the_same_history(app: App) -> None:
+    @app.stream("clicks")
+    def click(value: object, ctx: Context) -> None:
+        ctx.emit("out", "x")
+
+    def history() -> list[object]:
+        with TestDriver(app, partitions=2) as driver:
+            for number in range(20):
+                driver.send("clicks", {"n": number}, key=number % 3)
+            driver.run_until_idle()
+            return driver.history.events
+
+    assert history() == history()
+
+
+def test_chosen_guarantees_are_checked(app: App) -> None:
+    app.stream("clicks")(lambda value: None)
+    with TestDriver(app) as driver:
+        driver.send("clicks", {}, key="a")
+        driver.run_until_idle()
+        driver.check(KeyOrder())
+
+
+def test_the_app_is_itself_again_afterwards(app: App) -> None:
+    job = app.job(topic="jobs")(lambda: None)
+    with TestDriver(app) as first:
+        job.enqueue()
+    with TestDriver(app) as second:
+        job.enqueue()
+    assert len(first.outputs("jobs")) == len(second.outputs("jobs")) == 1
