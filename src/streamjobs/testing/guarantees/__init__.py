@@ -25,13 +25,18 @@ __all__ = (
 )
 
 
-def standard() -> list[Guarantee]:
-    """One of each, to be shown the same history."""
+def standard(*, within: float = 2.0, deliveries: bool = False) -> list[Guarantee]:
+    """One of each, to be shown the same history.
+
+    Args:
+        within: for `OnlyFailingKeyWaits`, in seconds.
+        deliveries: whether the history tells what was delivered.
+    """
     return [
         KeyOrder(),
         KeySerial(),
-        NoLoss(),
-        CommitNeverAhead(),
+        NoLoss(deliveries=deliveries),
+        CommitNeverAhead(deliveries=deliveries),
         ReplayBounded(),
-        OnlyFailingKeyWaits(),
+        OnlyFailingKeyWaits(within=within),
     ]

@@ -9,24 +9,13 @@ from typing import Final
 import orjson
 
 from streamjobs.app import App
-from streamjobs.broker.ports import TopicPartition
-from streamjobs.engine import completion_map
 from streamjobs.record import Record
 from streamjobs.testing.direct import DirectPublisher
-from streamjobs.testing.guarantees import (
-    CommitNeverAhead,
-    Guarantee,
-    GuaranteeViolatedError,
-    KeyOrder,
-    KeySerial,
-    NoLoss,
-    OnlyFailingKeyWaits,
-    ReplayBounded,
-)
-from streamjobs.testing.history import Assigned, Event, Finished
+from streamjobs.testing.guarantees import Guarantee, GuaranteeViolatedError, standard
+from streamjobs.testing.history import Event, Finished
 from streamjobs.testing.simulation.app_scenario import Workload, app_scenario
 from streamjobs.testing.simulation.simulate import EVERY_FAULT, Report
-from streamjobs.testing.simulation.world import GROUP, World
+from streamjobs.testing.simulation.world import World
 
 __all__ = ("APP_FAULTS", "Invariant", "simulate")
 
@@ -113,39 +102,12 @@ def _one(
     publisher = DirectPublisher(world.cluster)
     with app.on(publisher.broker, publisher):
         history = world.run(STEPS)
-    _read_back(world)
-    for guarantee in (*_standard(), *own):
+    for guarantee in (*standard(within=10.0), *own):
         guarantee.watch(history)
         guarantee.check()
     report.records += len(scenario.workload)
     report.simulated_seconds += world.clock.now
     report.coverage += world.coverage
-
-
-def _read_back(world: World) -> None:
-    """Where the next process would begin. The answer to the last commit may have been lost, with
-    nobody left to learn what the broker has.
-    """
-    for topic in world.scenario.routes:
-        for number in range(world.scenario.topics[topic]):
-            committed = world.cluster.committed(GROUP, topic, number)
-            if committed is not None:
-                partition, name = TopicPartition(topic, number), f"next/{topic}/{number}"
-                runs = tuple(completion_map.decode(committed.offset, committed.metadata).runs)
-                world.history.add(
-                    Assigned(world.clock.now, "next", name, partition, committed.offset, runs)
-                )
-
-
-def _standard() -> list[Guarantee]:
-    return [
-        KeyOrder(),
-        KeySerial(),
-        NoLoss(),
-        CommitNeverAhead(),
-        ReplayBounded(),
-        OnlyFailingKeyWaits(within=10.0),
-    ]
 
 
 def _reason(error: AssertionError) -> str:

@@ -8,21 +8,13 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from streamjobs.testing.guarantees import (
-    CommitNeverAhead,
-    Guarantee,
-    KeyOrder,
-    KeySerial,
-    NoLoss,
-    OnlyFailingKeyWaits,
-    ReplayBounded,
-)
+from streamjobs.testing.guarantees import Guarantee, standard
 from streamjobs.testing.history import History, Sent
 from streamjobs.testing.simulation.faults import ALL
 from streamjobs.testing.simulation.scenario import Scenario, random_scenario
 from streamjobs.testing.simulation.world import World
 
-__all__ = ("Report", "Run", "all_guarantees", "play", "simulate_random", "simulate_seed")
+__all__ = ("Report", "Run", "play", "simulate_random", "simulate_seed")
 
 EVERY_FAULT = frozenset(ALL)
 
@@ -63,18 +55,6 @@ class Report:
         self.coverage += run.coverage
 
 
-def all_guarantees() -> list[Guarantee]:
-    """One of each, as strict as a simulation allows."""
-    return [
-        KeyOrder(),
-        KeySerial(),
-        NoLoss(deliveries=True),
-        CommitNeverAhead(deliveries=True),
-        ReplayBounded(),
-        OnlyFailingKeyWaits(within=10.0),
-    ]
-
-
 def play(
     random: Random,
     *,
@@ -87,7 +67,7 @@ def play(
     made = scenario(random, faults)
     world = World(made, random, faults, members=random.choice((1, 2, 3)))
     history = world.run(steps)
-    guarantees = [*all_guarantees(), *extra]
+    guarantees = [*standard(within=10.0, deliveries=True), *extra]
     for guarantee in guarantees:
         guarantee.watch(history)
     return Run(history, world.coverage, world.clock.now, guarantees)

@@ -8,7 +8,8 @@ from random import Random
 from typing import Final
 
 from streamjobs.broker.ports import TopicPartition
-from streamjobs.testing.history import Crashed, Event, Expired, Frozen, History, Jumped
+from streamjobs.engine import completion_map
+from streamjobs.testing.history import Assigned, Crashed, Event, Expired, Frozen, History, Jumped
 from streamjobs.testing.simulation.clock import VirtualClock
 from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
@@ -72,6 +73,7 @@ class World:
             self._heal()
             self._settle()
             self._part()
+            self._read_back()
         return self.history
 
     def step(self) -> None:
@@ -245,3 +247,17 @@ class World:
     def _part(self) -> None:
         for member in list(self.members):
             self.leave(member)
+
+    def _read_back(self) -> None:
+        """Where the next process would begin: the answer to the last commit may have been lost,
+        with nobody left to learn what the broker has.
+        """
+        for topic in self.scenario.routes:
+            for number in range(self.scenario.topics[topic]):
+                committed = self.cluster.committed(GROUP, topic, number)
+                if committed is not None:
+                    place, name = TopicPartition(topic, number), f"next/{topic}/{number}"
+                    runs = tuple(completion_map.decode(committed.offset, committed.metadata).runs)
+                    self._write(
+                        Assigned(self.clock.now, "next", name, place, committed.offset, runs)
+                    )
