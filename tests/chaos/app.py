@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from streamjobs import App, Context, VirtualPartitions, current_context
+from tests.support import kafka_jars
 
 PARTITIONS: Final = 8
 SESSION: Final = 3.0
@@ -70,6 +72,25 @@ async def answer(click: dict[str, Any], ctx: Context) -> dict[str, str]:
 def _fail(ctx: Context, failures: int) -> None:
     if ctx.attempt <= failures:
         raise ConnectionError("as asked for")
+
+
+def shorten_sessions(broker: str, group: str) -> None:
+    """With KIP-848 sessions are the broker's to decide, group by group; its default is 45 s.
+
+    Raises:
+        CalledProcessError: the broker does not let us.
+    """
+    config = f"consumer.session.timeout.ms={int(SESSION * 1000)},consumer.heartbeat.interval.ms=500"
+    subprocess.run(
+        [
+            *(kafka_jars.command("java"), "-cp", f"{kafka_jars.libraries()}/*"),
+            *("kafka.admin.ConfigCommand", "--bootstrap-server", broker),
+            *("--entity-type", "groups", "--entity-name", group, "--alter"),
+            *("--add-config", config),
+        ],
+        check=True,
+        capture_output=True,
+    )
 
 
 def heavy_tailed(dice: random.Random) -> float:

@@ -20,7 +20,7 @@ from streamjobs.testing.history import (
     History,
     Revoked,
 )
-from tests.chaos.app import PARTITIONS, ChaosApp
+from tests.chaos.app import PARTITIONS, ChaosApp, shorten_sessions
 from tests.chaos.crew import Crew
 from tests.chaos.workload import Workload
 from tests.support.kafka_server import KafkaServer
@@ -72,6 +72,8 @@ class Stage:
         self._sent: list[Event] = []
         topics = (self.chaos.work, self.chaos.clicks, self.chaos.answers)
         self.chaos.app.broker.create_topics([ports.TopicSpec(t, PARTITIONS) for t in topics], 10)
+        if protocol == "consumer":
+            shorten_sessions(broker, run)
         self.crew = Crew(
             processes,
             [run, broker],

@@ -95,7 +95,7 @@ def _made_up(faults: str | None) -> Simulate:
     from streamjobs.testing.simulation import simulate_seed
     from streamjobs.testing.simulation.simulate import EVERY_FAULT, Report
 
-    chosen = EVERY_FAULT if faults is None else known.parse(faults.split(","))
+    chosen = EVERY_FAULT if faults is None else known.parse(faults.split(","), EVERY_FAULT)
 
     def run(seeds: Sequence[int], progress: Callable[[int], None]) -> Report:
         report = Report()
@@ -125,7 +125,7 @@ def _own(
     options: dict[str, Any] = {
         "name": _repeated(name, faults, workload, invariants, records),
         "records": records,
-        "faults": APP_FAULTS if faults is None else known.parse(faults.split(",")),
+        "faults": APP_FAULTS if faults is None else known.parse(faults.split(","), APP_FAULTS),
         "workload": _function(module, workload, required=workload != "workload"),
         "invariants": [
             function

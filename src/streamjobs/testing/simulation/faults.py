@@ -36,20 +36,21 @@ ALL: Final = {
 }
 
 
-def parse(names: Iterable[str]) -> frozenset[str]:
+def parse(names: Iterable[str], usual: frozenset[str] = frozenset()) -> frozenset[str]:
     """Fault names from the command line; "all" and "none" are names, too, and a minus before a
-    name takes it out again.
+    name takes it out again: out of `usual`, where nothing stands before it.
 
     Raises:
         ConfigurationError: there is no such fault; lists them.
     """
-    chosen: set[str] = set()
-    for name in names:
-        wanted = name.removeprefix("-")
-        if wanted not in (*ALL, "all", "none"):
+    wanted = [name.strip() for name in names]
+    chosen = set(usual) if wanted and wanted[0].startswith("-") else set[str]()
+    for name in wanted:
+        plain = name.removeprefix("-")
+        if plain not in (*ALL, "all", "none"):
             raise ConfigurationError(
-                f"there is no fault {wanted!r}; known are all, none, {', '.join(ALL)}"
+                f"there is no fault {plain!r}; known are all, none, {', '.join(ALL)}"
             )
-        meant = ALL.keys() if wanted == "all" else {wanted} & ALL.keys()
+        meant = ALL.keys() if plain == "all" else {plain} & ALL.keys()
         chosen = chosen - meant if name.startswith("-") else chosen | meant
     return frozenset(chosen)
