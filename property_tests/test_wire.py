@@ -1,12 +1,13 @@
 """Jobs as records: arguments of any type come back, and the partition is the one Java picks."""
 
-import math
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, NamedTuple, Union
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -24,7 +25,12 @@ from tests.support.apps import Stage
 
 class Color(Enum):
     RED = "red"
-    BLUE = 2
+    BLUE = "blue"
+
+
+class Level(Enum):
+    LOW = 1
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,12 @@ class Point:
 class Reading(NamedTuple):
     sensor: UUID
     raw: bytes
+
+
+@dataclass
+class Packet:
+    raw: bytes
+    rest: "Packet | None" = None
 
 
 class Person(BaseModel):
@@ -53,14 +65,16 @@ POINTS = st.builds(Point, INTS, st.none() | st.text())
 
 KEYS: list[Typed] = [
     (int, INTS),
-    *((each, st.from_type(each)) for each in (str, bool, UUID, date, datetime, Color)),
+    *((each, st.from_type(each)) for each in (str, bytes, bool, UUID, date, datetime, Color)),
 ]
 LEAVES: list[Typed] = [
     *KEYS,
     (float, st.floats(allow_nan=False)),
     (Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
     (datetime, st.datetimes(timezones=st.none() | OFFSETS)),
-    *((each, st.from_type(each)) for each in (type(None), bytes, time, timedelta)),
+    *((each, st.from_type(each)) for each in (type(None), time, timedelta)),
+    (Level, st.from_type(Level)),
+    (Packet, st.from_type(Packet)),
     (Literal["a", 1], st.sampled_from(["a", 1])),
     (Point, POINTS),
     (Reading, st.builds(Reading)),
@@ -77,15 +91,17 @@ def containers(inner: st.SearchStrategy[Typed]) -> st.SearchStrategy[Typed]:
         inner.map(lambda one: (one[0] | None, st.none() | one[1])),
         keys.map(lambda one: (set[one[0]], st.sets(one[1], max_size=3))),
         keys.map(lambda one: (frozenset[one[0]], st.frozensets(one[1], max_size=3))),
-        st.tuples(inner, inner).map(lambda two: (tuple[two[0][0], two[1][0]], st.tuples(*values(two)))),
-        st.tuples(keys, inner).map(
-            lambda two: (dict[two[0][0], two[1][0]], st.dictionaries(*values(two), max_size=3))
-        ),
+        st.builds(pair_of, inner, inner),
+        st.builds(dict_of, keys, inner),
     )
 
 
-def values(pair: tuple[Typed, Typed]) -> tuple[st.SearchStrategy[Any], st.SearchStrategy[Any]]:
-    return pair[0][1], pair[1][1]
+def pair_of(first: Typed, second: Typed) -> Typed:
+    return tuple[first[0], second[0]], st.tuples(first[1], second[1])
+
+
+def dict_of(key: Typed, value: Typed) -> Typed:
+    return dict[key[0], value[0]], st.dictionaries(key[1], value[1], max_size=3)
 
 
 TYPES = st.recursive(st.sampled_from(LEAVES), containers, max_leaves=4)
@@ -129,13 +145,13 @@ def test_a_value_comes_back_as_its_annotation_says(typed: Typed, data: st.DataOb
 def test_a_value_of_a_union_comes_back_or_is_refused_before_it_is_sent(
     members: list[Typed], data: st.DataObject
 ) -> None:
+    union = functools.reduce(operator.or_, (annotation for annotation, _ in members))
     value = data.draw(data.draw(st.sampled_from(members))[1])
     try:
-        came = carried(job_taking(Union[tuple(each for each, _ in members)]), [value], {})  # noqa: UP007
+        came = carried(job_taking(union), [value], {})
     except InvalidArgumentsError:
         return
-    assert came == value
-    assert type(came) is type(value)
+    assert came == value  # of the same type it may not be: a set equals a frozenset
 
 
 @given(TYPES, TYPES, st.data())
@@ -158,7 +174,13 @@ def test_json_comes_back_without_an_annotation(value: Any) -> None:
     assert carried(job, [value], {}) == value
 
 
-@given(INTS, st.text(), st.lists(INTS), st.floats(allow_nan=False), st.dictionaries(st.text(), st.binary()))
+@given(
+    INTS,
+    st.text(),
+    st.lists(INTS),
+    st.floats(allow_nan=False),
+    st.dictionaries(st.text(), st.binary()),
+)
 def test_every_kind_of_parameter_comes_back(
     first: int, second: str, rest: list[int], third: float, more: dict[str, bytes]
 ) -> None:
@@ -171,8 +193,10 @@ def test_every_kind_of_parameter_comes_back(
     assert came == (first, second, rest, third, named)
 
 
-@given(st.binary() | JSON.map(orjson.dumps) | st.dictionaries(
-    st.sampled_from(["job", "id", "args", "kwargs"]), JSON).map(orjson.dumps))
+BODIES = st.dictionaries(st.sampled_from(["job", "id", "args", "kwargs"]), JSON)
+
+
+@given(st.binary() | (JSON | BODIES).map(orjson.dumps))
 def test_a_record_of_another_program_is_a_job_or_undecodable(value: bytes) -> None:
     try:
         envelope = open_envelope(Record("jobs", 0, 0, value=value))
@@ -196,7 +220,7 @@ def test_arguments_of_another_program_fit_or_are_undecodable(
 
 
 def java_partition(key: bytes, partitions: int) -> int:
-    """`Utils.toPositive(Utils.murmur2(key)) % partitions` of Kafka, line by line, in 32-bit ints."""
+    """Kafka's `Utils.toPositive(Utils.murmur2(key)) % partitions`, line by line."""
 
     def signed(number: int) -> int:
         return (number + 2**31) % 2**32 - 2**31
@@ -204,7 +228,7 @@ def java_partition(key: bytes, partitions: int) -> int:
     def shifted(number: int, bits: int) -> int:  # Java's >>>
         return signed((number % 2**32) >> bits)
 
-    data = [signed_byte - 256 if signed_byte > 127 else signed_byte for signed_byte in key]
+    data = [byte - 256 if byte > 127 else byte for byte in key]
     length, m, r = len(data), 0x5BD1E995, 24
     h = signed(signed(0x9747B28C) ^ length)
     for i in range(length // 4):
@@ -247,11 +271,10 @@ def test_a_job_is_written_where_java_would_write_its_key(result: Any, partitions
     with Stage({"jobs": partitions}) as stage:
         for kind in ("key", "partition_key"):
 
-            @stage.app.job(
-                topic="jobs", name=kind, partitioner=the_result, partition_key_type=kind
-            )
+            @stage.app.job(topic="jobs", name=kind, partitioner=the_result, partition_key_type=kind)
             def job() -> None: ...
 
-            written = job.enqueue().wait(10)
+            job.enqueue()
 
-            assert written.partition == java_partition(key_bytes(result) or b"", partitions)
+        places = [record.partition for record in stage.records("jobs")]
+        assert places == 2 * [java_partition(key_bytes(result) or b"", partitions)]

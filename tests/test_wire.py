@@ -56,6 +56,13 @@ class Reading(NamedTuple):
     raw: bytes
 
 
+@dataclass
+class Packet:
+    raw: bytes
+    weight: float = 0.0
+    next: "Packet | None" = None
+
+
 def job_taking(annotation: Any) -> Callable[[Any], Any]:
     """A job with one parameter of that type."""
 
@@ -140,6 +147,9 @@ def from_elsewhere(args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = 
         (list[Person], [Person(name="Ada")]),
         (dict[str, list[Point]], {"a": [Point(1)]}),
         (Reading, Reading(1, b"\xff")),
+        (tuple[Reading, Reading], (Reading(1, b"\xff"), Reading(2, b"abcd"))),
+        (Packet, Packet(b"abcd")),
+        (Packet, Packet(b"\xff", math.inf, Packet(b"abcd"))),
         (int | None, None),
         (bytes | None, b"\xff"),
         (Point | None, Point(1)),
@@ -368,6 +378,12 @@ def test_a_call_that_does_not_fit_names_the_parameter(
 def test_an_invalid_call_is_a_type_error_as_it_is_in_python() -> None:
     with pytest.raises(TypeError, match=r"job\(value: int\)"):
         body_of(job_taking(int), "7")
+
+
+def test_arguments_that_a_type_itself_refuses_are_undecodable() -> None:
+    no_sign = [7, [1], 0]  # `Decimal` takes a sign, digits and an exponent, too
+    with pytest.raises(UndecodableRecordError, match="sign must be"):
+        called_with(job_taking(Decimal), from_elsewhere([no_sign]))
 
 
 def test_the_message_does_not_show_the_value() -> None:

@@ -10,7 +10,12 @@ from typing import Any, NamedTuple, NotRequired, Union, get_args, get_origin, ge
 
 import orjson
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic_core import CoreConfig, PydanticSerializationError, SchemaSerializer
+from pydantic_core import (
+    CoreConfig,
+    PydanticSerializationError,
+    SchemaSerializer,
+    SchemaValidator,
+)
 from typing_extensions import TypedDict
 
 from streamjobs import headers
@@ -20,8 +25,15 @@ from streamjobs.values import explain
 
 __all__ = ("Envelope", "Signature", "job_name", "open_envelope")
 
-_READING = ConfigDict(val_json_bytes="base64", arbitrary_types_allowed=False)
-_WRITING = CoreConfig(ser_json_bytes="base64", ser_json_inf_nan="strings")
+_FORM = CoreConfig(val_json_bytes="base64", ser_json_bytes="base64", ser_json_inf_nan="strings")
+_SHAPE = ConfigDict(
+    val_json_bytes="base64",
+    ser_json_bytes="base64",
+    ser_json_inf_nan="strings",
+    arbitrary_types_allowed=False,
+)
+"""The same for the types inside, which have a configuration of their own: dataclasses take this
+one over, named tuples take `_FORM`, pydantic's models keep theirs."""
 
 
 _BY_NAME = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
@@ -88,10 +100,11 @@ class Signature:
         }
         try:
             shape: Any = TypedDict("Arguments", fields)  # type: ignore[misc]  # made at run time
-            shape.__pydantic_config__ = _READING  # type: ignore[attr-defined]
-            self._adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shape)
-            # Not the adapter's own: that one takes no notice of the config of a TypedDict.
-            self._serializer = SchemaSerializer(self._adapter.core_schema, _WRITING)
+            shape.__pydantic_config__ = _SHAPE  # type: ignore[attr-defined]
+            schema = TypeAdapter(shape).core_schema
+            # Not the adapter's own two: those take no notice of it where a type is used twice.
+            self._validator = SchemaValidator(schema, _FORM)
+            self._serializer = SchemaSerializer(schema, _FORM)
         except Exception as error:
             raise ConfigurationError(
                 f"job {name!r} has a parameter that cannot be sent as JSON: "
@@ -115,11 +128,12 @@ class Signature:
         except TypeError as error:
             raise InvalidArgumentsError(f"{self._name}{self._signature}: {error}") from None
         try:
-            return self._adapter.validate_python(arguments, strict=True)
+            valid: dict[str, Any] = self._validator.validate_python(arguments, strict=True)
         except ValidationError as error:
             raise InvalidArgumentsError(
                 f"{self._name}{self._signature}: {explain(error)}"
             ) from None
+        return valid
 
     def with_defaults(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments and the defaults of those left out."""
@@ -154,11 +168,12 @@ class Signature:
         """
         try:
             arguments = self._by_name(args, kwargs)
-            return self._adapter.validate_json(orjson.dumps(arguments))
+            valid: dict[str, Any] = self._validator.validate_json(orjson.dumps(arguments))
         except ValidationError as error:
             raise UndecodableRecordError(f"arguments of {self._name!r}: {explain(error)}") from None
-        except TypeError as error:
+        except (TypeError, ValueError, ArithmeticError) as error:  # of a constructor, or of `bind`
             raise UndecodableRecordError(f"arguments of {self._name!r}: {error}") from None
+        return valid
 
     def _check_way_back(self, arguments: Mapping[str, Any], kwargs: bytes) -> None:
         """What a worker would not read, or would read as something else, is refused here, where

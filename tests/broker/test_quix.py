@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Offset
 from confluent_kafka.admin import AdminClient
 
@@ -25,6 +26,7 @@ from streamjobs.broker.ports import (
 from streamjobs.broker.quix import consumer
 from streamjobs.broker.quix.broker import QuixBroker
 from streamjobs.broker.quix.client import check_version
+from streamjobs.broker.quix.group_client import GroupClient
 from streamjobs.broker.quix.record import KafkaRecord
 from streamjobs.errors import (
     BrokerUnavailableError,
@@ -239,6 +241,25 @@ def test_a_frozen_broker_holds_up_neither_a_commit_nor_leaving(
     assert took < 4
     assert member.told[-1][0] == "revoked"
     assert "left without a word" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "within, error", [(5.0, None), (0.1, "Broker: Group rebalance in progress")]
+)
+def test_the_last_commit_outlives_the_end_of_a_rebalance(
+    nobody: str, monkeypatch: pytest.MonkeyPatch, within: float, error: str | None
+) -> None:
+    refusals = [KafkaError.ILLEGAL_GENERATION, *[KafkaError.REBALANCE_IN_PROGRESS] * 3]
+
+    def refuse(*_: object, **__: object) -> list[Offset]:
+        if refusals:
+            raise KafkaException(KafkaError(refusals.pop(0)))
+        return []
+
+    monkeypatch.setattr(GroupClient, "commit", refuse)
+    member = Member(QuixBroker(nobody), "group", "topic")
+    result = member.consumer.commit_now([Commit(TopicPartition("topic", 0), 1, "")], within)
+    assert result.error == error
 
 
 # Records.

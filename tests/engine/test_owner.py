@@ -67,6 +67,21 @@ def test_a_failed_commit_is_repeated() -> None:
     assert committed(cluster) == 1
 
 
+def test_a_refused_commit_is_repeated_soon_and_then_less_and_less_often() -> None:
+    cluster = cluster_with(1)
+    office = Office(cluster)
+    office.broker.faults.commits_refused = 100
+    office.turn()
+    office.hands.finish()
+    office.pass_time(1.0)
+    for _ in range(7):
+        office.pass_time(0.05)
+    assert len(office.told.failed_commits) == 4, "after 0, 0.05, 0.15 and 0.35 s"
+    office.broker.faults.commits_refused = 0
+    office.pass_time(1.0)
+    assert committed(cluster) == 1
+
+
 def test_metadata_of_another_program_means_that_nothing_above_is_complete() -> None:
     cluster = cluster_with(3)
     cluster.group(GROUP).store([Commit(P0, 1, "somebody else's")])
