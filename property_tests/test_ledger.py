@@ -165,4 +165,4 @@ def expand(runs: Runs) -> set[int]:
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=max(200, settings.default.max_examples))
+TestLedger.settings = settings(max_examples=max(200, settings().max_examples))

@@ -436,5 +436,5 @@ def parked_here(lane: VirtualPartition) -> list[Record]:
 
 TestScheduler = SchedulerMachine.TestCase
 TestScheduler.settings = settings(
-    max_examples=max(500, settings.default.max_examples), stateful_step_count=100
+    max_examples=max(500, settings().max_examples), stateful_step_count=100
 )

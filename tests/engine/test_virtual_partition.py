@@ -31,6 +31,12 @@ def test_a_key_with_many_records_lets_others_have_their_turn() -> None:
     assert taken(ours, TURN + 1) == [*range(TURN), 100]
 
 
+def test_a_key_that_is_alone_fills_the_slice() -> None:
+    ours = lane(*[b"a"] * 100)
+    assert taken(ours, 50) == list(range(50))
+    assert taken(ours, 50) == list(range(50, 100))
+
+
 def test_a_parked_key_takes_no_turns_and_others_do() -> None:
     ours = lane(b"a", b"b")
     ours.park(b"a")

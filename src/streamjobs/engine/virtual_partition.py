@@ -69,14 +69,17 @@ class VirtualPartition:
         while turns and left:
             order = turns.popleft()
             line = lines.pop(order)
-            if len(line) > TURN or len(line) > left:
-                count = min(TURN, left)
-                lines[order] = line[count:]
+            # An order that is alone has nobody to take turns with.
+            count = min(TURN, left) if turns else left
+            taken = line
+            if len(line) > count:
+                taken = line[:count]
+                del line[:count]
+                lines[order] = line
                 turns.append(order)
-                line = line[:count]
-            records += line
-            orders += [order] * len(line)
-            left -= len(line)
+            records += taken
+            orders += [order] * len(taken)
+            left -= len(taken)
         return records, orders
 
     def give_back(self, order: Order, records: Sequence[Record]) -> None:
