@@ -131,6 +131,7 @@ def test_every_setting_has_a_description(name: str) -> None:
         ("commit_interval", -1.0, "greater than 0"),
         ("topics", "maybe", "'create' or 'require'"),
         ("guarantee", "exactly-twice", "'at-least-once'"),
+        ("guarantee", "exactly-once", "needs transactions"),
         ("group_protocol", "new", "'classic' or 'consumer'"),
         ("consumer_config", [1], "valid dictionary"),
         ("broker", 9092, "valid string"),

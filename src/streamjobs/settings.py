@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from streamjobs.errors import SettingError
 
@@ -72,6 +72,16 @@ class Settings(BaseModel):
     producer_config: Mapped = Field(
         default_factory=dict, description="handed to librdkafka's producers as it is"
     )
+
+    @field_validator("guarantee", mode="before")
+    @classmethod
+    def _no_transactions_yet(cls, value: object) -> object:
+        if value == "exactly-once":
+            raise ValueError(
+                "exactly-once needs transactions, which this version does not have (and the "
+                "embedded broker never will); handlers that can be repeated do with at-least-once"
+            )
+        return value
 
 
 class Resolved(NamedTuple):

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from streamjobs import App
 from streamjobs.broker import embedded
 from streamjobs.broker.embedded import EmbeddedBroker, EmbeddedCluster
 from streamjobs.broker.ports import Message, TopicSpec
 from streamjobs.broker.quix.broker import QuixBroker
-from streamjobs.errors import ConfigurationError
+from streamjobs.errors import ConfigurationError, SettingError
 from tests.support.members import WITHIN, Member, poll_until
 
 
@@ -49,6 +50,12 @@ def test_another_process_reaches_it_by_its_address(
     other.create_topics([TopicSpec("t", 2)], WITHIN)
     assert broker.topics(WITHIN) == {"t": 4}
     assert "topic t made by the mock cluster, 4 partitions" in caplog.text
+
+
+def test_it_has_no_transactions_so_exactly_once_is_refused() -> None:
+    app = App("accounts", broker="embedded", guarantee="exactly-once")  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="needs transactions.*embedded broker never"):
+        _ = app.settings
 
 
 def test_joining_takes_a_moment(broker: EmbeddedBroker) -> None:
