@@ -54,7 +54,7 @@ def test_another_process_reaches_it_by_its_address(
 
 def test_it_has_no_transactions_so_exactly_once_is_refused() -> None:
     app = App("accounts", broker="embedded", guarantee="exactly-once")  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="needs transactions.*embedded broker never"):
+    with pytest.raises(SettingError, match=r"needs transactions.*embedded broker never"):
         _ = app.settings
 
 
