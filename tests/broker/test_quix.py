@@ -216,7 +216,6 @@ def test_a_consumer_gives_up_after_a_long_absence(
     member.leave()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="stops a process by SIGSTOP")
 def test_a_frozen_broker_holds_up_neither_a_commit_nor_leaving(
     topic_name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

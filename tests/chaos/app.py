@@ -39,7 +39,7 @@ class ChaosApp:
                 "heartbeat.interval.ms": 500,
             },
         )
-        policy = VirtualPartitions(16, distribution="balanced")
+        policy = VirtualPartitions(64, distribution="balanced")
         self.sleep = self.app.job(topic=self.work, key="key", virtual_partitions=policy)(sleep)
         self.wait = self.app.job(topic=self.work, key="key")(wait)
         self.stick = self.app.job(topic=self.work, key="key")(stick)

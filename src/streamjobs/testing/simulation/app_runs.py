@@ -14,7 +14,7 @@ from streamjobs.testing.direct import DirectPublisher
 from streamjobs.testing.guarantees import Guarantee, GuaranteeViolatedError, standard
 from streamjobs.testing.history import Event, Finished
 from streamjobs.testing.simulation.app_scenario import Workload, app_scenario
-from streamjobs.testing.simulation.simulate import EVERY_FAULT, Report
+from streamjobs.testing.simulation.simulate import EVERY_FAULT, Report, Run
 from streamjobs.testing.simulation.world import World
 
 __all__ = ("APP_FAULTS", "Invariant", "simulate")
@@ -69,12 +69,13 @@ def simulate(
     for seed in seeds:
         try:
             dice = seed if isinstance(seed, Random) else Random(seed)
-            _one(app, dice, faults, workload, invariants, guarantees(), records, report)
+            run = _one(app, dice, faults, workload, invariants, guarantees(), records)
+            run.check()
         except Exception as error:
             if not isinstance(seed, Random):  # else whoever threw the dice knows
                 error.add_note(f"seed={seed}: repeat it with {_repeat(name, seed)}")
             raise
-        report.runs += 1
+        report.add(run)
         progress(report.runs)
     return report
 
@@ -93,8 +94,7 @@ def _one(
     invariants: Sequence[Invariant],
     own: Iterable[Guarantee],
     records: int,
-    report: Report,
-) -> None:
+) -> Run:
     scenario = app_scenario(app, random, faults, workload, records)
     watch = _Watch(invariants)
     world = World(scenario, random, faults, members=random.choice((1, 2, 3)), watch=watch)
@@ -102,12 +102,10 @@ def _one(
     publisher = DirectPublisher(world.cluster)
     with app.on(publisher.broker, publisher):
         history = world.run(STEPS)
-    for guarantee in (*standard(within=10.0), *own):
+    seen = [*standard(within=10.0), *own]
+    for guarantee in seen:
         guarantee.watch(history)
-        guarantee.check()
-    report.records += len(scenario.workload)
-    report.simulated_seconds += world.clock.now
-    report.coverage += world.coverage
+    return Run(history, world.coverage, world.clock.now, seen)
 
 
 def _reason(error: AssertionError) -> str:

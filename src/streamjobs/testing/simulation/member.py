@@ -78,7 +78,6 @@ class Member:
         self.alive = True
         self.frozen_until = 0.0
         self.inside = False
-        self.expired = False
         self.faults = Faults()
         self.crash_point = CrashPoint()
         self._clock = clock
