@@ -150,7 +150,7 @@ def _compare(
             f"{rates[0]:.0f}/s before, {rates[1]:.0f}/s while it was stuck: "
             f"{rates[1] / rates[0]:.3f} x"
         )
-        if rates[1] < STUCK_LEAST * rates[0]:
+        if rates[1] < STUCK_LEAST * rates[0] - throughput.scatter(before, during):
             outcome.failures.append(f"{name} went slower: {outcome.notes[name]}")
     outcome.notes["committed above it"] = f"{done_above:,} records, none of which ran again"
 
@@ -170,3 +170,11 @@ class _Throughput:
         self, before: tuple[float, float], during: tuple[float, float]
     ) -> tuple[float, float]:
         return self.before / (before[1] - before[0]), self.during / (during[1] - during[0])
+
+    def scatter(self, before: tuple[float, float], during: tuple[float, float]) -> float:
+        """How far two such rates lie apart by chance, at two standard deviations: a count of n
+        scatters by the root of n. Short windows of one partition count a few hundred records.
+        """
+        variance = self.before / (before[1] - before[0]) ** 2
+        variance += self.during / (during[1] - during[0]) ** 2
+        return 2 * float(variance**0.5)
