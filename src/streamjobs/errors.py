@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 __all__ = (
+    "AbortableTransactionError",
     "AppNotFoundError",
+    "AttemptInterruptedError",
+    "AttemptTimeoutError",
     "BrokerUnavailableError",
     "ConfigurationError",
     "DeliveryError",
     "DeliveryTimeoutError",
+    "FencedError",
     "InvalidArgumentsError",
+    "LostCauseError",
+    "PartitionerError",
+    "PoisonRecordError",
+    "RecordGoneError",
+    "RemoteError",
+    "SequencedRecordError",
     "SettingError",
     "StreamjobsError",
     "TopicError",
+    "TransactionError",
     "UndecodableRecordError",
     "UnknownJobError",
+    "UnknownTransactionError",
+    "WorkerProcessDiedError",
+    "WorkerStartError",
 )
 
 
@@ -53,9 +67,73 @@ class DeliveryTimeoutError(DeliveryError, TimeoutError):
     """No acknowledgement within the time asked for. The record may still arrive."""
 
 
-class UndecodableRecordError(StreamjobsError):
-    """A record that no attempt can make sense of: attempting it again is of no use."""
+class TransactionError(StreamjobsError):
+    """A Kafka transaction that did not go through."""
+
+
+class AbortableTransactionError(TransactionError):
+    """The open transaction has failed: once it is aborted nothing of it is ever seen."""
+
+
+class UnknownTransactionError(TransactionError):
+    """Nobody knows whether the transaction was committed. A new producer with the same id settles
+    it when it starts; then read what is there.
+    """
+
+
+class FencedError(TransactionError):
+    """A transactional producer that can do nothing more: another one has its id now, or its
+    transaction was open for too long. A new one can go on, from what it reads.
+    """
+
+
+class LostCauseError(StreamjobsError):
+    """A record for which another attempt is of no use: it is dead-lettered at once."""
+
+
+class UndecodableRecordError(LostCauseError):
+    """A record that no attempt can make sense of."""
 
 
 class UnknownJobError(UndecodableRecordError):
     """A job record whose name no job of this app has."""
+
+
+class PartitionerError(LostCauseError):
+    """A partitioner raised, so nobody knows the record's order; the cause is what it raised."""
+
+
+class RecordGoneError(LostCauseError):
+    """A record whose turn came after the broker had deleted it (retention, compaction)."""
+
+
+class PoisonRecordError(LostCauseError):
+    """A record that ended its process again and again, the last time while it ran alone."""
+
+
+class SequencedRecordError(LostCauseError):
+    """A record that follows an earlier one of its key to the dead-letter topic."""
+
+
+class AttemptTimeoutError(StreamjobsError, TimeoutError):
+    """An attempt took longer than its `timeout`; nothing of it is kept."""
+
+
+class AttemptInterruptedError(StreamjobsError):
+    """An attempt ended early because the app stops or its partition goes away. No failure: the
+    record is run again, where it is next.
+    """
+
+
+class WorkerProcessDiedError(StreamjobsError):
+    """The worker process that ran the attempt died; says how, and what to look at."""
+
+
+class WorkerStartError(StreamjobsError):
+    """Worker processes cannot start: the handlers' module fails there, or an initializer does."""
+
+
+class RemoteError(StreamjobsError):
+    """An exception of a worker process whose class cannot be brought over: its own class has the
+    same name, and the same message.
+    """

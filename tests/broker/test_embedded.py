@@ -11,9 +11,9 @@ import pytest
 from streamjobs import App
 from streamjobs.broker import embedded
 from streamjobs.broker.embedded import EmbeddedBroker, EmbeddedCluster
-from streamjobs.broker.ports import Message, TopicSpec
+from streamjobs.broker.ports import Message, TopicPartition, TopicSpec
 from streamjobs.broker.quix.broker import QuixBroker
-from streamjobs.errors import ConfigurationError, SettingError
+from streamjobs.errors import ConfigurationError, SettingError, TopicError
 from tests.support.members import WITHIN, Member, poll_until
 
 
@@ -56,6 +56,17 @@ def test_it_has_no_transactions_so_exactly_once_is_refused() -> None:
     app = App("accounts", broker="embedded", guarantee="exactly-once")  # type: ignore[arg-type]
     with pytest.raises(SettingError, match=r"needs transactions.*embedded broker never"):
         _ = app.settings
+
+
+def test_what_it_cannot_do_is_said_to_another_process_too(broker: EmbeddedBroker) -> None:
+    broker.create_topics([TopicSpec("t", 1, config={"cleanup.policy": "compact"})], WITHIN)
+    partition, other = TopicPartition("t", 0), QuixBroker(broker.address)
+    reader = other.reader({})
+    with pytest.raises(TopicError, match="mock cluster finds no offsets by time"):
+        reader.offset_at(partition, 0, WITHIN)
+    reader.close()
+    with pytest.raises(TopicError, match="mock cluster deletes no records"):
+        other.delete_records({partition: 0}, WITHIN)
 
 
 def test_joining_takes_a_moment(broker: EmbeddedBroker) -> None:

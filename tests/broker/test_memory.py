@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from streamjobs.broker.memory import Faults, MemoryBroker, MemoryCluster
-from streamjobs.broker.ports import Commit, Delivery, Message, TopicPartition
+from streamjobs.broker.ports import Batch, Commit, Delivery, Message, TopicPartition, TopicSpec
 from streamjobs.errors import (
     BrokerUnavailableError,
     ConfigurationError,
@@ -17,6 +17,7 @@ from streamjobs.errors import (
 from tests.support.members import Member
 
 P0, P1, P2, P3 = (TopicPartition("in", number) for number in range(4))
+ONE = TopicPartition("one", 0)
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def settle(*members: Member, polls: int = 6) -> None:
     for _ in range(polls):
         for each in members:
             each.poll(limit=0)
+
+
+def offsets(batches: Sequence[Batch]) -> list[int]:
+    return [record.offset for batch in batches for record in batch.records]
 
 
 def holders(*members: Member) -> list[list[int]]:
@@ -134,6 +139,57 @@ def test_a_small_limit_starves_no_partition(cluster: MemoryCluster) -> None:
     for _ in range(8):
         reader.poll(limit=1)
     assert [reader.read("in", partition) for partition in range(4)] == [[0, 1]] * 4
+
+
+# Readers.
+
+
+def test_a_reader_steps_over_gaps_to_the_end(cluster: MemoryCluster) -> None:
+    fill(cluster, "one", 0, 4)
+    cluster.delete("one", 0, 2)
+    cluster.skip("one", 0, 3)
+    reader = MemoryBroker(cluster).reader({})
+    reader.seek(ONE, 1)
+    assert offsets(reader.poll(1, 0)) == [1]
+    assert not reader.at_end(ONE)
+    assert offsets(reader.poll(10, 0)) == [3]
+    assert reader.at_end(ONE)
+    assert reader.range(ONE, 0) == (0, 7)
+
+
+def test_a_reader_overtaken_by_retention_goes_on_at_the_start_of_the_log(
+    cluster: MemoryCluster,
+) -> None:
+    fill(cluster, "one", 0, 10)
+    reader = MemoryBroker(cluster).reader({})
+    reader.seek(ONE, 0)
+    reader.poll(2, 0)
+    cluster.truncate("one", 0, 6)
+    assert offsets(reader.poll(10, 0)) == [6, 7, 8, 9]
+
+
+def test_a_small_limit_starves_no_partition_of_a_reader(cluster: MemoryCluster) -> None:
+    fill(cluster, "in", 0, 10)
+    fill(cluster, "in", 1, 10)
+    reader = MemoryBroker(cluster).reader({})
+    for partition in (P0, P1):
+        reader.seek(partition, 0)
+    assert [reader.poll(3, 0)[0].partition for _ in range(4)] == [P0, P1, P0, P1]
+
+
+def test_offsets_are_found_by_the_time_of_the_clusters_clock() -> None:
+    seconds = iter([3.0, 1.0, 2.0, 2.0])
+    cluster = MemoryCluster({"one": 1}, clock=lambda: next(seconds))
+    fill(cluster, "one", 0, 4)
+    reader = MemoryBroker(cluster).reader({})
+    found = [reader.offset_at(ONE, moment, 0) for moment in (0, 2000, 3000, 3001)]
+    assert found == [0, 0, 0, 4]
+
+
+def test_settings_of_topics_are_ignored(cluster: MemoryCluster) -> None:
+    broker = MemoryBroker(cluster)
+    broker.create_topics([TopicSpec("set", 2, config={"cleanup.policy": "compact"})], 0)
+    assert broker.topics(0)["set"] == 2
 
 
 # Groups.
@@ -497,6 +553,40 @@ def test_a_broker_that_comes_back_goes_on(cluster: MemoryCluster) -> None:
     assert a.read("one", 0) == [0, 1]
 
 
+@pytest.mark.parametrize("gone", ["away", "killed"])
+def test_a_reader_of_a_process_that_reaches_nothing_hears_nothing(
+    gone: str, cluster: MemoryCluster
+) -> None:
+    fill(cluster, "one", 0, 3)
+    broker = MemoryBroker(cluster, "a")
+    reader = broker.reader({})
+    reader.seek(ONE, 0)
+    if gone == "away":
+        cluster.faults.away = True
+    else:
+        cluster.kill("a")
+    assert reader.poll(10, 0) == []
+    assert not reader.at_end(ONE)
+    for question in (
+        lambda: reader.range(ONE, 1),
+        lambda: reader.offset_at(ONE, 0, 1),
+        lambda: broker.delete_records({ONE: 1}, 1),
+    ):
+        with pytest.raises(BrokerUnavailableError, match="by an injected fault"):
+            question()
+    assert cluster.log(*ONE).start == 0
+
+
+def test_a_reader_goes_on_when_the_broker_is_back(cluster: MemoryCluster) -> None:
+    fill(cluster, "one", 0, 3)
+    reader = MemoryBroker(cluster).reader({})
+    reader.seek(ONE, 1)
+    cluster.faults.away = True
+    assert reader.poll(10, 0) == []
+    cluster.faults.away = False
+    assert offsets(reader.poll(10, 0)) == [1, 2]
+
+
 def test_faults_of_one_process_leave_the_others_alone(cluster: MemoryCluster) -> None:
     a, b = member(cluster, "a", faults=Faults()), member(cluster, "b", faults=Faults(away=True))
     settle(a, b)
@@ -513,6 +603,16 @@ def test_an_empty_poll_is_woken_by_a_record() -> None:
     writer = threading.Timer(0.05, cluster.append, [Message("one", b"news")])
     writer.start()
     assert [record.value for record in a.poll(timeout=30)] == [b"news"]
+    writer.join()
+
+
+def test_an_empty_poll_of_a_reader_is_woken_by_a_record() -> None:
+    cluster = MemoryCluster({"one": 1})
+    reader = MemoryBroker(cluster).reader({})
+    reader.seek(ONE, 0)
+    writer = threading.Timer(0.1, fill, (cluster, "one", 0, 1))
+    writer.start()
+    assert offsets(reader.poll(10, 20)) == [0]
     writer.join()
 
 

@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Offset
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from streamjobs.broker.ports import (
     Assigned,
@@ -38,14 +37,6 @@ from streamjobs.errors import (
 from tests.support.members import WITHIN, Member, poll_until
 
 CJK = "".join(chr(0x4E00 + number) for number in range(4096))
-
-
-@pytest.fixture
-def nobody() -> str:
-    """An address where nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -405,21 +396,15 @@ def test_a_partition_that_of_others_is_not_rewound(topic: str, join: Callable[..
     assert join().consumer.rewind(TopicPartition(topic, 0)) is None
 
 
-def delete_before(address: str, topic: str, offset: int) -> None:
-    admin = AdminClient({"bootstrap.servers": address})
-    for answer in admin.delete_records([Offset(topic, 0, offset)]).values():
-        answer.result()
-
-
 def test_a_commit_before_the_start_of_the_log_starts_at_the_log(
-    kafka: str, broker: QuixBroker, topic: str, join: Callable[..., Member]
+    broker: QuixBroker, topic: str, join: Callable[..., Member]
 ) -> None:
     write(broker, *numbered(topic, 10, partitions=1))
     first = join()
     poll_until(lambda: len(first.held) == 4, first)
     first.commit_now(topic, 0, 2, "note")
     first.leave()
-    delete_before(kafka, topic, 6)
+    broker.delete_records({TopicPartition(topic, 0): 6}, WITHIN)
     second = join()
     poll_until(lambda: len(second.records) == 4, second)
     assert second.assigned(topic, 0)[1:] == (6, "note", 2)
@@ -427,7 +412,6 @@ def test_a_commit_before_the_start_of_the_log_starts_at_the_log(
 
 
 def test_records_deleted_before_they_were_read_are_said_and_skipped(
-    kafka: str,
     broker: QuixBroker,
     topic: str,
     join: Callable[..., Member],
@@ -438,7 +422,7 @@ def test_records_deleted_before_they_were_read_are_said_and_skipped(
     poll_until(lambda: len(member.held) == 4, member)
     place = TopicPartition(topic, 0)
     member.consumer.pause(place)
-    delete_before(kafka, topic, 6)
+    broker.delete_records({place: 6}, WITHIN)
     member.consumer._client.read_from(place, 0)  # as if it had fetched none of them yet
     member.records.clear()
     member.consumer.resume(place)
@@ -543,6 +527,39 @@ def test_a_topic_the_cluster_refuses_is_told_with_its_reason(
 ) -> None:
     with pytest.raises(TopicError, match=f"{topic_name}.*[Rr]eplication"):
         broker.create_topics([TopicSpec(topic_name, 1, replication=5)], WITHIN)
+
+
+def test_settings_of_a_topic_are_handed_through(
+    kafka: str, broker: QuixBroker, topic_name: str
+) -> None:
+    config = {"cleanup.policy": "compact", "segment.ms": "60000"}
+    broker.create_topics([TopicSpec(topic_name, config=config)], WITHIN)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    place = ConfigResource(ConfigResource.Type.TOPIC, topic_name)
+    [answer] = admin.describe_configs([place]).values()
+    found = answer.result()
+    assert {name: found[name].value for name in config} == config
+
+
+def test_a_setting_of_a_topic_that_kafka_does_not_know_is_told(
+    broker: QuixBroker, topic_name: str
+) -> None:
+    with pytest.raises(TopicError, match=f"{topic_name}.*cleanup.polizei"):
+        broker.create_topics([TopicSpec(topic_name, config={"cleanup.polizei": "x"})], WITHIN)
+
+
+def test_deleting_records_where_nobody_listens_is_told_in_time(nobody: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(BrokerUnavailableError, match=nobody):
+        QuixBroker(nobody).delete_records({TopicPartition("topic", 0): 1}, 2)
+    assert time.monotonic() - begun < 4
+
+
+def test_records_of_a_compacted_topic_are_not_deleted(broker: QuixBroker, topic_name: str) -> None:
+    broker.create_topics([TopicSpec(topic_name, config={"cleanup.policy": "compact"})], WITHIN)
+    write(broker, Message(topic_name, b"v", b"k"))
+    with pytest.raises(TopicError, match=rf"records of {topic_name}\[0\] cannot be deleted: .*"):
+        broker.delete_records({TopicPartition(topic_name, 0): 1}, WITHIN)
 
 
 def test_kafkas_own_topics_are_left_out(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamjobs.broker.ports import Broker, Delivery, Message, TopicSpec
+from streamjobs.broker.ports import Broker, Delivery, Message, Reader, TopicSpec
 from tests.support.members import WITHIN, Member
 
 ADAPTERS = ("memory", "embedded", "kafka")
@@ -78,6 +78,14 @@ def join(broker: Broker, topic_name: str) -> Iterator[Callable[..., Member]]:
     yield join
     for member in members:
         member.leave()
+
+
+@pytest.fixture
+def reader(broker: Broker) -> Iterator[Reader]:
+    """A reader of no group."""
+    reader = broker.reader({})
+    yield reader
+    reader.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from streamjobs.broker.ports import (
 )
 from streamjobs.errors import DeliveryError
 from streamjobs.partitioning import partition_for
+from tests.contract.messages import numbered
 from tests.support.members import WITHIN, Member, poll_for, poll_until
 
 Create = Callable[..., str]
@@ -23,13 +24,6 @@ Join = Callable[..., Member]
 Write = Callable[..., list[Delivery]]
 
 CJK = "".join(chr(0x4E00 + number) for number in range(4096))
-
-
-def numbered(topic: str, count: int, partition: int = 0, first: int = 0) -> list[Message]:
-    return [
-        Message(topic, b"%d" % number, partition=partition)
-        for number in range(first, first + count)
-    ]
 
 
 # Records.

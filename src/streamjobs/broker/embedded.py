@@ -7,6 +7,7 @@ does not do:
   all of it ends with the process;
 - CreateTopics: topics are made by `EmbeddedCluster.create_topic`, or when first asked for, then
   with 4 partitions;
+- DeleteRecords, and finding offsets by time: both raise TopicError;
 - transactions: it takes the calls, but hides no aborted record and stores no offsets with them;
 - limits on what is committed: metadata of any length is kept, where Kafka refuses 4,096 characters;
 - rebalance the classic way in acceptable time: it waits for more than the session timeout, and that
@@ -14,7 +15,7 @@ does not do:
   share in a second, and what stays is not interrupted: `QuixBroker` uses that on a mock cluster
   even when the classic way is asked for. A member that gets nothing is not told so, and shares are
   uneven where members subscribe to different topics;
-- security, ACLs, quotas, compaction, retention by time.
+- security, ACLs, quotas, settings of topics: no compaction, no retention by time.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ from streamjobs.broker.ports import (
     ConsumerOptions,
     Listener,
     Producer,
+    Reader,
+    TopicPartition,
     TopicSpec,
+    Transactions,
 )
 from streamjobs.errors import ConfigurationError, TopicError
 
@@ -136,6 +140,17 @@ class EmbeddedBroker(Broker):
 
     def producer(self, extra: Mapping[str, Any]) -> Producer:
         return self._broker.producer(extra)
+
+    def reader(self, extra: Mapping[str, Any]) -> Reader:
+        return self._broker.reader(extra)
+
+    def transactions(
+        self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
+    ) -> Transactions:
+        return self._broker.transactions(transactional_id, timeout, extra)
+
+    def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
+        self._broker.delete_records(before, timeout)
 
     def close(self) -> None:
         self._broker.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from streamjobs.errors import ConfigurationError
 from streamjobs.record import Header, Record
 
 __all__ = (
@@ -19,10 +20,13 @@ __all__ = (
     "ConsumerOptions",
     "Delivery",
     "Listener",
+    "LogRange",
     "Message",
     "Producer",
+    "Reader",
     "TopicPartition",
     "TopicSpec",
+    "Transactions",
 )
 
 
@@ -90,13 +94,28 @@ class Delivery(NamedTuple):
     error: str | None = None
 
 
+class LogRange(NamedTuple):
+    """The lowest offset of a partition that can be read, and the offset after the last one.
+
+    Records of a transaction that is still open lie behind the end (Kafka's last stable offset).
+    """
+
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """How a topic is created where it is missing."""
+    """How a topic is created where it is missing.
+
+    `config` has Kafka's own names for settings of topics, such as `cleanup.policy`; the brokers in
+    memory and embedded have no such settings, and ignore it.
+    """
 
     name: str
     partitions: int = 1
     replication: int = 1
+    config: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +135,11 @@ class Listener(Protocol):
 
     @abstractmethod
     def on_assigned(self, assigned: Sequence[Assigned]) -> None:
-        """These partitions are ours from now on; called with an empty list, too."""
+        """These partitions are ours from now on; called with an empty list, too.
+
+        A partition whose offset an open transaction holds comes later, when that has ended. Until
+        then it is neither read nor, if the group takes it away again, revoked.
+        """
 
     @abstractmethod
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -174,9 +197,82 @@ class Consumer(Protocol):
     def rewind(self, partition: TopicPartition) -> Assigned | None:
         """Read this partition again from what is committed; None if it is not ours."""
 
+    def group_metadata(self) -> object | None:
+        """As whom this member commits in a transaction just now (`Transactions.commit`); None while
+        it is no member, and where there are no transactions.
+
+        It belongs to what the listener was told last. So take it in `Listener.on_assigned`, at the
+        start of `on_revoked` (which the classic protocol calls in a new generation), and in a poll
+        after a transaction was aborted; never for a commit that is about to be made: a member that
+        was away for longer than its session, and that has joined again without knowing it, could
+        then commit over its successor.
+        """
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Leave the group. Calls `Listener.on_revoked` for what is still held."""
+
+
+class Reader(Protocol):
+    """Reads partitions outside of any group, from wherever it is told. Used by one thread only.
+
+    No method waits for longer than its timeout (except that `poll` looks after a broker that is
+    away: that takes a second, now and then).
+    """
+
+    @abstractmethod
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read this partition from that offset on, whether it was read before or not. Waits for
+        nobody and costs little.
+
+        Below the start of the log it begins at the start; behind its end it brings nothing before
+        that offset. A partition that does not exist brings nothing.
+        """
+
+    @abstractmethod
+    def stop(self, partition: TopicPartition) -> None:
+        """Read it no more: not even what was fetched already comes out of a later `poll`."""
+
+    @abstractmethod
+    def poll(self, limit: int, timeout: float) -> Sequence[Batch]:
+        """Up to `limit` records of the partitions that are read, each partition's in the order of
+        its log and from its last `seek` on. Waits up to `timeout` seconds only when there is none;
+        may return with none before that.
+
+        Raises:
+            BrokerUnavailableError: the broker has been away for too long, or refuses us.
+        """
+
+    @abstractmethod
+    def at_end(self, partition: TopicPartition) -> bool:
+        """Whether all that was in the log, when the client last looked there, has come out of
+        `poll`. False from each `seek` to the first poll that finds the end. What has been written
+        since is not known: compare with `range` to be sure.
+        """
+
+    @abstractmethod
+    def range(self, partition: TopicPartition, timeout: float) -> LogRange:
+        """What there is to be read, whether this partition is read or not.
+
+        Raises:
+            BrokerUnavailableError: nobody answered within `timeout` seconds, or we are refused.
+            TopicError: there is no such partition.
+        """
+
+    @abstractmethod
+    def offset_at(self, partition: TopicPartition, milliseconds: int, timeout: float) -> int:
+        """The offset of the first record with this timestamp or a later one; without any, the end
+        of the log.
+
+        Raises:
+            BrokerUnavailableError: as `range`.
+            TopicError: there is no such partition, or this broker cannot tell.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Read nothing any more."""
 
 
 class Producer(Protocol):
@@ -199,6 +295,81 @@ class Producer(Protocol):
     @abstractmethod
     def flush(self, timeout: float) -> int:
         """Wait for everything queued; returns how many messages are still unacknowledged."""
+
+
+class Transactions(Protocol):
+    """A producer whose records appear together with commits of offsets: at once, or never.
+
+    `start` it, then `begin`, `send` and `commit` or `abort`, again and again. Used by one thread
+    only. No method waits for longer than its timeout (`send` as that of a `Producer`).
+
+    After UnknownTransactionError and FencedError this one can only be closed: make another one
+    with the same id, and start over from what can be read then.
+    """
+
+    @abstractmethod
+    def start(self, timeout: float) -> None:
+        """Take the id over from whoever had it, once: what a predecessor left open is aborted, what
+        it had begun to commit is committed, and it is fenced.
+
+        Raises:
+            BrokerUnavailableError: nobody answered within `timeout` seconds, or we are refused.
+        """
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Open a transaction. Waits for nobody; the clock of its timeout starts with the first
+        record or commit.
+
+        Raises:
+            FencedError: as `commit`; where it is not known yet, a later call says so.
+        """
+
+    @abstractmethod
+    def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
+        """Queue one message of the open transaction; `done` is called once, from `poll`, `commit`
+        or `abort`. It says where the message is, not that anybody will ever see it.
+
+        Raises:
+            DeliveryError: refused at once (too large, no such topic); `done` is not called, and
+                the transaction is as good as before.
+            AbortableTransactionError: the transaction has failed, with an earlier message.
+            FencedError: as `commit`.
+        """
+
+    @abstractmethod
+    def poll(self, timeout: float) -> None:
+        """Call `done` for what was acknowledged or given up; waits up to `timeout` seconds."""
+
+    @abstractmethod
+    def commit(self, commits: Sequence[Commit], group: object | None, timeout: float) -> None:
+        """Wait until all messages are written, add the commits, and commit everything.
+
+        `group` is whose commits they are: what `Consumer.group_metadata` said when the partitions
+        were assigned. It matters only where there are commits. When this returns, everything is
+        committed; readers may see it a moment later.
+
+        Raises:
+            AbortableTransactionError: nothing will be seen; `abort` comes next. A message was not
+                written (its `done` was told why), `group` is not the membership of today (or None),
+                metadata is too long, or time was up before the commit itself.
+            UnknownTransactionError: there was no answer to the commit itself.
+            FencedError: somebody has started with our id, or the transaction was open for too long.
+                (It is committed all the same if the first answer to the commit was lost.)
+        """
+
+    @abstractmethod
+    def abort(self, timeout: float) -> None:
+        """End the open transaction; nothing of it is ever seen.
+
+        Raises:
+            UnknownTransactionError: there was no answer. Nothing is committed, but it may be open.
+            FencedError: as `commit`.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Abort what is open, if somebody answers within seconds; does not raise."""
 
 
 class Broker(Protocol):
@@ -232,6 +403,36 @@ class Broker(Protocol):
     @abstractmethod
     def producer(self, extra: Mapping[str, Any]) -> Producer:
         """A producer with idempotence on. `extra` goes to the client as it is."""
+
+    @abstractmethod
+    def reader(self, extra: Mapping[str, Any]) -> Reader:
+        """A reader. `extra` goes to the client as it is. Nothing happens on the network before its
+        first call.
+        """
+
+    def transactions(
+        self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
+    ) -> Transactions:
+        """A producer of transactions, which the broker aborts when they are open for longer than
+        `timeout` seconds. `extra` goes to the client as it is.
+
+        `transactional_id` is one process's own. Whoever has the same one next ends what it left
+        open; without that, the group's next members wait for it until `timeout` is over.
+
+        Raises:
+            ConfigurationError: this broker has no transactions; says why.
+        """
+        raise ConfigurationError(f"the broker at {self.address} has no transactions")
+
+    @abstractmethod
+    def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
+        """Remove for good all records below these offsets (Kafka's DeleteRecords).
+
+        Raises:
+            BrokerUnavailableError: nobody answered within `timeout` seconds.
+            TopicError: the cluster refused, for one partition at least: there is no such partition,
+                its log does not reach that far, or this broker deletes nothing. Others may be done.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -7,11 +7,14 @@ One `MemoryCluster` is what all share; one `MemoryBroker` is one process's way t
 from streamjobs.broker.memory.broker import MemoryBroker
 from streamjobs.broker.memory.cluster import MemoryCluster
 from streamjobs.broker.memory.consumer import MemoryConsumer
-from streamjobs.broker.memory.faults import Fate, Faults
+from streamjobs.broker.memory.faults import Ending, Fate, Faults
 from streamjobs.broker.memory.log import Log
 from streamjobs.broker.memory.producer import MemoryProducer
+from streamjobs.broker.memory.reader import MemoryReader
+from streamjobs.broker.memory.transactions import MemoryTransactions
 
 __all__ = (
+    "Ending",
     "Fate",
     "Faults",
     "Log",
@@ -19,4 +22,6 @@ __all__ = (
     "MemoryCluster",
     "MemoryConsumer",
     "MemoryProducer",
+    "MemoryReader",
+    "MemoryTransactions",
 )

@@ -9,8 +9,15 @@ from streamjobs.broker.memory.cluster import MemoryCluster
 from streamjobs.broker.memory.consumer import MemoryConsumer
 from streamjobs.broker.memory.faults import Faults
 from streamjobs.broker.memory.producer import MemoryProducer
-from streamjobs.broker.ports import Broker, ConsumerOptions, Listener, TopicSpec
-from streamjobs.errors import BrokerUnavailableError
+from streamjobs.broker.memory.reader import MemoryReader
+from streamjobs.broker.memory.transactions import MemoryTransactions
+from streamjobs.broker.ports import (
+    Broker,
+    ConsumerOptions,
+    Listener,
+    TopicPartition,
+    TopicSpec,
+)
 
 __all__ = ("MemoryBroker",)
 
@@ -44,11 +51,11 @@ class MemoryBroker(Broker):
         return f"memory/{self.name}"
 
     def topics(self, timeout: float) -> Mapping[str, int]:
-        self._reach()
+        self._process.reach()
         return self._cluster.topics()
 
     def create_topics(self, topics: Sequence[TopicSpec], timeout: float) -> None:
-        self._reach()
+        self._process.reach()
         for topic in topics:
             self._cluster.create(topic.name, topic.partitions)
 
@@ -60,9 +67,18 @@ class MemoryBroker(Broker):
     def producer(self, extra: Mapping[str, Any]) -> MemoryProducer:
         return MemoryProducer(self._cluster, self._process)
 
+    def transactions(
+        self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
+    ) -> MemoryTransactions:
+        return MemoryTransactions(self._cluster, self._process, transactional_id, timeout)
+
+    def reader(self, extra: Mapping[str, Any]) -> MemoryReader:
+        return MemoryReader(self._cluster, self._process)
+
+    def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
+        self._process.reach()
+        for partition, offset in before.items():
+            self._cluster.delete_records(partition, offset)
+
     def close(self) -> None:
         """Nothing to let go of: the cluster lives as long as somebody refers to it."""
-
-    def _reach(self) -> None:
-        if not self._process.connected:
-            raise BrokerUnavailableError("the broker in memory is away, by an injected fault")

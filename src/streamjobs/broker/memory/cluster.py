@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Condition
-from typing import Final
+from typing import Final, TypeVar
 
+from streamjobs.broker.memory.coordinator import Coordinator, Session
 from streamjobs.broker.memory.faults import Faults, Process
 from streamjobs.broker.memory.group import Committed, Group
 from streamjobs.broker.memory.log import Log
@@ -22,6 +23,8 @@ __all__ = ("MemoryCluster",)
 MESSAGE_LIMIT: Final = 1_000_000
 """Bytes of key and value, librdkafka's `message.max.bytes`."""
 
+Found = TypeVar("Found")
+
 
 class MemoryCluster:
     """Kafka's part that clients can see.
@@ -32,6 +35,7 @@ class MemoryCluster:
 
     Attributes:
         faults: consulted by each `MemoryBroker` that brings no `Faults` of its own.
+        coordinator: of all transactions.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class MemoryCluster:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.faults = Faults()
+        self.coordinator = Coordinator(clock, self.published)
         self.changed = Condition()
         self.changes = 0
         self._blocking = blocking
@@ -104,15 +109,34 @@ class MemoryCluster:
             DeliveryError: too large, or there is no such partition.
         """
         with self.changing():
-            log = self._logs.get(self._place(message))
-            if log is None:
-                raise DeliveryError(
-                    f"no partition {message.partition} of topic {message.topic!r}: create it first"
-                )
-            size = len(message.key or b"") + len(message.value or b"")
-            if size > MESSAGE_LIMIT:
-                raise DeliveryError(f"{size} bytes: a message holds up to {MESSAGE_LIMIT}")
-            return log.append(message, int(self._clock() * 1000))
+            return self._writable(message).append(message, int(self._clock() * 1000))
+
+    def stage(self, message: Message, session: Session) -> Record:
+        """As `append`, to be seen when the open transaction of this producer is committed.
+
+        Raises:
+            DeliveryError: as `append`; the transaction is as it was.
+            FencedError: the producer has ended.
+        """
+        with self.changing():
+            log = self._writable(message)
+            transaction = self.coordinator.transaction(session)
+            transaction.logs[log] = None
+            return log.append(message, int(self._clock() * 1000), transaction)
+
+    def published(self, records: Sequence[Record]) -> None:
+        """Called with the records of each transaction that is committed, for who overrides it."""
+
+    def _writable(self, message: Message) -> Log:
+        log = self._logs.get(self._place(message))
+        if log is None:
+            raise DeliveryError(
+                f"no partition {message.partition} of topic {message.topic!r}: create it first"
+            )
+        size = len(message.key or b"") + len(message.value or b"")
+        if size > MESSAGE_LIMIT:
+            raise DeliveryError(f"{size} bytes: a message holds up to {MESSAGE_LIMIT}")
+        return log
 
     # What happens to logs.
 
@@ -162,6 +186,29 @@ class MemoryCluster:
 
     # For the clients.
 
+    def find(self, partition: TopicPartition) -> Log:
+        """As `log`, for what a client has asked for.
+
+        Raises:
+            TopicError: there is no such partition.
+        """
+        if (log := self._logs.get(partition)) is None:
+            number, topic = partition.partition, partition.topic
+            raise TopicError(f"no partition {number} of topic {topic!r}: create it first")
+        return log
+
+    def delete_records(self, partition: TopicPartition, before: int) -> None:
+        """As `truncate`, for a client.
+
+        Raises:
+            TopicError: there is no such partition, or it does not reach that far.
+        """
+        with self.changing():
+            log = self.find(partition)
+            if before > log.end:
+                raise TopicError(f"{partition} ends at {log.end}: {before} is out of its range")
+            log.truncate(before)
+
     def process(self, name: str | None, faults: Faults | None) -> Process:
         """Register a process. Every life of a restarted one has a name of its own."""
         with self.changed:
@@ -178,6 +225,23 @@ class MemoryCluster:
             yield
             self.changes += 1
             self.changed.notify_all()
+
+    def heed_time(self) -> None:
+        """Abort the transactions that are open for too long. Costs next to nothing without any."""
+        if self.coordinator.overdue():
+            with self.changing():
+                self.coordinator.stop_overdue()
+
+    def look_for(self, find: Callable[[], Found], timeout: float) -> Found:
+        """What `find` finds. While that is nothing, it is asked again after each change, for up to
+        `timeout` seconds.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            seen = self.changes
+            found = find()
+            if found or timeout <= 0 or not self.wait(seen, until - time.monotonic()):
+                return found
 
     def wait(self, seen: int, timeout: float) -> bool:
         """Wait until `changes` is another than `seen`; False when it stayed the same."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from streamjobs.broker.memory.cluster import MemoryCluster
 from streamjobs.broker.memory.faults import Process
-from streamjobs.broker.memory.group import Member
+from streamjobs.broker.memory.group import Member, Membership
 from streamjobs.broker.ports import (
     Assigned,
     Batch,
@@ -20,6 +19,7 @@ from streamjobs.broker.ports import (
     Listener,
     TopicPartition,
 )
+from streamjobs.errors import BrokerUnavailableError
 
 __all__ = ("MemoryConsumer",)
 
@@ -56,21 +56,16 @@ class MemoryConsumer(Consumer):
         self._listener = listener
         self._group = cluster.group(options.group)
         self._member: Member | None = None
+        self._generation = 0
         self._readings: dict[TopicPartition, _Reading] = {}
+        self._waiting: set[TopicPartition] = set()  # for a transaction that holds their offsets
         self._answers: deque[CommitResult] = deque()
         self._closed = False
 
     def poll(self, limit: int, timeout: float) -> Sequence[Batch]:
         if self._closed:
             raise RuntimeError("this consumer is closed")
-        until = time.monotonic() + timeout if timeout > 0 else 0.0
-        while True:
-            seen = self._cluster.changes
-            batches = self._turn(limit)
-            if batches or not limit or not until:
-                return batches
-            if not self._cluster.wait(seen, until - time.monotonic()):
-                return batches
+        return self._cluster.look_for(lambda: self._turn(limit), timeout if limit else 0)
 
     def commit(self, commits: Sequence[Commit]) -> None:
         self._answers.append(self._commit(commits))
@@ -90,10 +85,17 @@ class MemoryConsumer(Consumer):
         if (reading := self._readings.get(partition)) is None:
             return None
         with self._cluster.changed:
+            if self._group.is_pending(partition):  # Kafka would answer when that has ended
+                raise BrokerUnavailableError(f"a transaction holds the offset of {partition}")
             assigned = self._where(partition)
         reading.first = reading.next = assigned.offset
         reading.ended = False
         return assigned
+
+    def group_metadata(self) -> Membership | None:
+        if self._member is None:
+            return None
+        return Membership(self._group, self._member, self._generation)
 
     def close(self) -> None:
         if self._closed:
@@ -111,6 +113,7 @@ class MemoryConsumer(Consumer):
         if self._process.connected:
             with self._cluster.changing():
                 self._group.remove(self.name)
+        self._member = None
 
     def _turn(self, limit: int) -> list[Batch]:
         """One exchange with the cluster, without waiting."""
@@ -118,6 +121,7 @@ class MemoryConsumer(Consumer):
             self._tell_answers()
         if not self._process.connected:
             return []
+        self._cluster.heed_time()
         self._heed_group()
         return self._fetch(limit) if limit else []
 
@@ -131,6 +135,7 @@ class MemoryConsumer(Consumer):
         with self._cluster.changed:
             alive = self._group.has(member)
             revoked = member.revoked if member else []
+            self._generation = self._group.generation
         if member and not alive:
             self._lose()
         elif member and revoked:
@@ -142,13 +147,16 @@ class MemoryConsumer(Consumer):
         lost = sorted(self._readings)
         self._member = None
         self._readings.clear()
+        self._waiting.clear()
         if lost:
             self._listener.on_lost(lost)
 
     def _give_up(self, member: Member, revoked: Sequence[TopicPartition]) -> None:
-        self._listener.on_revoked(revoked)
-        for partition in revoked:
-            self._readings.pop(partition, None)
+        self._waiting.difference_update(revoked)
+        if told := [partition for partition in revoked if partition in self._readings]:
+            self._listener.on_revoked(told)
+        for partition in told:
+            del self._readings[partition]
         with self._cluster.changing():
             self._group.release(member, revoked)
 
@@ -157,9 +165,13 @@ class MemoryConsumer(Consumer):
             if self._member is None:
                 self._member = self._join()
             granted = self._group.grant(self._member)
-            if granted is None:
+            self._generation = self._group.generation  # joining is a round of its own
+            self._waiting.update(granted or ())
+            ready = [p for p in sorted(self._waiting) if not self._group.is_pending(p)]
+            if granted is None and not ready:
                 return
-            assigned = [self._where(partition) for partition in granted]
+            self._waiting.difference_update(ready)
+            assigned = [self._where(partition) for partition in ready]
         for partition, offset, *_ in assigned:
             self._readings[partition] = _Reading(offset, offset)
         self._listener.on_assigned(assigned)

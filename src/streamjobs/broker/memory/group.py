@@ -8,10 +8,12 @@ from typing import Final, NamedTuple
 from streamjobs.broker.memory.assignor import rotated, sticky
 from streamjobs.broker.ports import Commit, TopicPartition
 
-__all__ = ("METADATA_LIMIT", "Committed", "Group", "Member")
+__all__ = ("METADATA_LIMIT", "Committed", "Group", "Member", "Membership")
 
 METADATA_LIMIT: Final = 4095
 """Characters of commit metadata that Kafka keeps by default; one more is refused."""
+
+SESSION_OVER: Final = "UNKNOWN_MEMBER_ID: this session is over"
 
 
 class Committed(NamedTuple):
@@ -41,17 +43,39 @@ class Member:
         return sorted((self.held - self.target) | (self.held & self.bounced))
 
 
+class Membership(NamedTuple):
+    """As whom a transaction commits: a session, in one generation of its group."""
+
+    group: Group
+    member: Member
+    generation: int
+
+    def refusal(self, commits: Sequence[Commit]) -> str | None:
+        """Why these commits are not taken, in the words of Kafka, which does not look at what the
+        member holds: the generation is all that fences.
+        """
+        if not self.group.has(self.member):
+            return SESSION_OVER
+        if self.generation != self.group.generation:
+            return f"ILLEGAL_GENERATION: it was {self.generation}, and is {self.group.generation}"
+        return too_long(commits)
+
+
 class Group:
     """The coordinator of one group. The cluster's lock guards it; it takes none itself.
 
     A partition moves in two steps, each in a poll of its own: the holder gives it up
     (`Member.revoked`, `release`), and only then the new owner gets it (`grant`).
+
+    Attributes:
+        generation: one more with each round of rebalancing, before its members hear of that.
     """
 
     def __init__(self, topics: Mapping[str, int]) -> None:
         self._topics = topics
         self._holders: dict[TopicPartition, Member] = {}
-        self._round = 0
+        self._pending: dict[object, list[Commit]] = {}
+        self.generation = 0
         self.members: dict[str, Member] = {}
         self.committed: dict[TopicPartition, Committed] = {}
 
@@ -99,14 +123,14 @@ class Group:
             self._holders.pop(partition, None)
         member.held.difference_update(partitions)
         member.bounced.difference_update(partitions)
-        self._round += 1
+        self.generation += 1
 
     def grant(self, member: Member) -> list[TopicPartition] | None:
         """What the member gets now; empty when a round gave it nothing new, None without one."""
         free = sorted(p for p in member.target - member.held if p not in self._holders)
-        if not free and member.round == self._round:
+        if not free and member.round == self.generation:
             return None
-        member.round = self._round
+        member.round = self.generation
         member.held.update(free)
         self._holders.update(dict.fromkeys(free, member))
         return free
@@ -114,18 +138,32 @@ class Group:
     def refusal(self, member: Member | None, commits: Sequence[Commit]) -> str | None:
         """Why these commits are not taken, in the words of Kafka."""
         if member is None or not self.has(member):
-            return "UNKNOWN_MEMBER_ID: this session is over"
-        for partition, _, metadata in commits:
+            return SESSION_OVER
+        for partition, *_ in commits:
             if partition not in member.held:
                 return f"ILLEGAL_GENERATION: {partition} is not assigned to this member"
-            if len(metadata) > METADATA_LIMIT:
-                return f"OFFSET_METADATA_TOO_LARGE: {len(metadata)} characters"
-        return None
+        return too_long(commits)
 
     def store(self, commits: Sequence[Commit]) -> None:
         """Keep what was committed."""
         for partition, offset, metadata in commits:
             self.committed[partition] = Committed(offset, metadata)
+
+    def hold(self, transaction: object, commits: Sequence[Commit]) -> None:
+        """Keep what a transaction commits until that has ended."""
+        self._pending[transaction] = list(commits)
+
+    def settle(self, transaction: object, committed: bool) -> None:
+        """A transaction ends."""
+        commits = self._pending.pop(transaction)
+        if committed:
+            self.store(commits)
+
+    def is_pending(self, partition: TopicPartition) -> bool:
+        """Whether an open transaction commits this partition: nobody is told its offset then."""
+        if not self._pending:
+            return False
+        return any(each.partition == partition for held in self._pending.values() for each in held)
 
     def _drop(self, member: Member) -> None:
         del self.members[member.name]
@@ -146,4 +184,12 @@ class Group:
     def _aim(self, owners: Mapping[TopicPartition, str]) -> None:
         for member in self.members.values():
             member.target = {p for p, name in owners.items() if name == member.name}
-        self._round += 1
+        self.generation += 1
+
+
+def too_long(commits: Sequence[Commit]) -> str | None:
+    """Kafka's words for metadata that it does not keep."""
+    for each in commits:
+        if len(each.metadata) > METADATA_LIMIT:
+            return f"OFFSET_METADATA_TOO_LARGE: {len(each.metadata)} characters"
+    return None

@@ -16,25 +16,48 @@ class Log:
     Attributes:
         start: the lowest offset that can still be read.
         end: the offset of the next record.
-        records: what is there; real logs have gaps, and so may this one.
+        records: what is there; real logs have gaps, and so may this one. What lies behind `stable`
+            cannot be read yet, and may vanish.
     """
 
-    __slots__ = ("end", "partition", "records", "start")
+    __slots__ = ("_open", "end", "partition", "records", "start")
 
     def __init__(self, partition: TopicPartition) -> None:
         self.partition = partition
         self.start = 0
         self.end = 0
         self.records: list[Record] = []
+        self._open: dict[object, list[Record]] = {}
 
-    def append(self, message: Message, timestamp: int) -> Record:
-        """Write one message at the end."""
+    @property
+    def stable(self) -> int:
+        """The end of what can be read: where the first open transaction begins."""
+        if not self._open:
+            return self.end
+        return min(records[0].offset for records in self._open.values())
+
+    def append(self, message: Message, timestamp: int, transaction: object | None = None) -> Record:
+        """Write one message at the end, as part of an open transaction if there is one."""
         headers = tuple(message.headers)
         topic, partition = self.partition
         record = Record(topic, partition, self.end, message.key, message.value, headers, timestamp)
         self.records.append(record)
         self.end += 1
+        if transaction is not None:
+            self._open.setdefault(transaction, []).append(record)
         return record
+
+    def settle(self, transaction: object, committed: bool) -> list[Record]:
+        """A transaction ends; returns its records. Its marker uses up an offset. What was aborted
+        is taken out: no reader would ever see it.
+        """
+        written = self._open.pop(transaction)
+        if not committed:
+            gone = {record.offset for record in written}
+            first = self._index(written[0].offset)
+            self.records[first:] = [r for r in self.records[first:] if r.offset not in gone]
+        self.skip(1)
+        return written
 
     def skip(self, count: int) -> None:
         """Use up offsets that hold no record, as transaction markers do."""
@@ -57,16 +80,17 @@ class Log:
         del self.records[: self._index(self.start)]
 
     def read(self, offset: int, limit: int) -> tuple[list[Record], int]:
-        """Up to `limit` records from `offset` on, and where to read next.
+        """Up to `limit` records from `offset` on that are stable, and where to read next.
 
         An offset that is out of range starts at the beginning (`auto.offset.reset=earliest`).
         """
         if not self.start <= offset <= self.end:
             offset = self.start
         index = self._index(offset)
-        found = self.records[index : index + limit]
+        end = self._index(self.stable) if self._open else len(self.records)
+        found = self.records[index : min(index + limit, end)]
         rest = index + len(found)
-        return found, self.records[rest].offset if rest < len(self.records) else self.end
+        return found, self.records[rest].offset if rest < end else max(offset, self.stable)
 
     def back(self, offset: int, count: int) -> int:
         """The offset that lies `count` records before `offset`."""

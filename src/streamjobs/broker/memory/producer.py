@@ -8,8 +8,9 @@ from collections.abc import Callable
 from streamjobs.broker.memory.cluster import MemoryCluster
 from streamjobs.broker.memory.faults import Process
 from streamjobs.broker.ports import Delivery, Message, Producer
+from streamjobs.record import Record
 
-__all__ = ("MemoryProducer",)
+__all__ = ("Done", "MemoryProducer")
 
 Done = Callable[[Delivery], None]
 
@@ -41,8 +42,11 @@ class MemoryProducer(Producer):
         if not fate.applied:
             partition = -1 if message.partition is None else message.partition
             return Delivery(message.topic, partition, -1, fate.error)
-        record = self._cluster.append(message)
+        record = self._append(message)
         return Delivery(record.topic, record.partition, record.offset, fate.error)
+
+    def _append(self, message: Message) -> Record:
+        return self._cluster.append(message)
 
     def _tell(self) -> int:
         """Call `done` for what is known by now; returns for how many messages."""

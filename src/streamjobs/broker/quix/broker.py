@@ -12,12 +12,18 @@ from streamjobs.broker.ports import (
     ConsumerOptions,
     Listener,
     Producer,
+    Reader,
+    TopicPartition,
     TopicSpec,
+    Transactions,
 )
 from streamjobs.broker.quix.consumer import QuixConsumer
 from streamjobs.broker.quix.producer import QuixProducer
-from streamjobs.broker.quix.settings import connection_config
+from streamjobs.broker.quix.reader import QuixReader
+from streamjobs.broker.quix.settings import connection_config, producer_settings
 from streamjobs.broker.quix.topics import Topics
+from streamjobs.broker.quix.transactions import QuixTransactions
+from streamjobs.errors import ConfigurationError
 
 __all__ = ("QuixBroker",)
 
@@ -59,7 +65,23 @@ class QuixBroker(Broker):
         return QuixConsumer(self._address, self._connection, options, listener)
 
     def producer(self, extra: Mapping[str, Any]) -> Producer:
-        return QuixProducer(self._address, self._connection, extra)
+        return QuixProducer(self._address, self._connection, producer_settings(extra))
+
+    def transactions(
+        self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
+    ) -> Transactions:
+        if self._topics.mock:
+            raise ConfigurationError(
+                f"the broker at {self._address} is librdkafka's mock cluster, which has no "
+                "transactions worth the name: it hides no aborted record, and keeps no offsets"
+            )
+        return QuixTransactions(self._address, self._connection, transactional_id, timeout, extra)
+
+    def reader(self, extra: Mapping[str, Any]) -> Reader:
+        return QuixReader(self._address, self._connection, extra)
+
+    def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
+        self._topics.delete_records(before, timeout)
 
     def close(self) -> None:
         """Nothing was started here."""

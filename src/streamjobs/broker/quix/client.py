@@ -26,6 +26,7 @@ __all__ = (
     "BaseConsumer",
     "ConnectionConfig",
     "Deserializer",
+    "GroupOffsets",
     "IgnoreMessage",
     "KafkaError",
     "KafkaException",
@@ -98,6 +99,7 @@ with warnings.catch_warnings():
         KafkaException,
         Message,
     )
+    from confluent_kafka import ConsumerGroupTopicPartitions as GroupOffsets
     from confluent_kafka import TopicPartition as Offset
     from confluent_kafka.admin import NewTopic
     from quixstreams.kafka import BaseConsumer, ConnectionConfig, Producer

@@ -27,14 +27,14 @@ from streamjobs.broker.quix.client import (
     Offset,
     logger,
 )
-from streamjobs.broker.quix.errors import REFUSALS, client_error, error_of, text_of, unavailable
-from streamjobs.broker.quix.group_client import GroupClient, commit_offsets, within
+from streamjobs.broker.quix.errors import client_error, error_of, text_of, unavailable
+from streamjobs.broker.quix.group_client import GroupClient, commit_offsets
+from streamjobs.broker.quix.pending import PendingOffsets
 from streamjobs.broker.quix.record import batches
 from streamjobs.broker.quix.watch import BrokerWatch
 
 __all__ = ("QuixConsumer",)
 
-MOST_AT_ONCE: Final = 10_000
 LOOK_EVERY: Final = 0.5
 CLOSE_WITHIN: Final = 10.0
 COMMIT_AGAIN: Final = 0.05
@@ -59,7 +59,8 @@ class QuixConsumer(Consumer):
         self._address = address
         self._listener = listener
         self._client = GroupClient(connection, options, self._on_error, self._on_commit)
-        self._watch = BrokerWatch(address, self._client.answers)
+        self._watch = BrokerWatch(address, partial(self._client.answers, options.topics[0]))
+        self._pending = PendingOffsets(connection, options.group, self._on_error)
         self._joined = self._closed = False
         self._failure: BaseException | None = None
         self._starts: dict[TopicPartition, int] = {}  # of what is assigned
@@ -68,7 +69,6 @@ class QuixConsumer(Consumer):
         self._taken: list[Message] = []  # by polls that were not to take any
         self._next_look = 0.0
         self._later: deque[Callable[[], None]] = deque()
-        self._said: set[str] = set()
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -81,6 +81,8 @@ class QuixConsumer(Consumer):
         self._fresh.clear()
         try:
             self._join()
+            if settled := self._pending.known():
+                self._hand_over(self._client.placed(settled))
             messages = self._take(limit, timeout) if limit else self._look()
             if self._moved:
                 messages = self._trusted(messages)
@@ -108,12 +110,7 @@ class QuixConsumer(Consumer):
         if self._taken:
             messages, self._taken = self._taken[:limit], self._taken[limit:]
             return messages
-        # `consume(n, timeout)` would wait for a full batch.
-        messages = self._client.consume(min(limit, MOST_AT_ONCE), 0)
-        if not messages and timeout > 0:
-            message = self._client.poll(timeout)
-            return [] if message is None else [message]
-        return messages
+        return self._client.take(limit, timeout)
 
     def _look(self) -> list[Any]:
         """Keep the membership alive. Only a poll that may take something runs callbacks: so now
@@ -154,11 +151,8 @@ class QuixConsumer(Consumer):
             self._later.append(partial(self._tell_end, place))
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._later.append(partial(self._reset, place))
-        elif error.fatal() or error.code() in REFUSALS:
-            self._failure = unavailable(self._address, error)
-        elif error.str() not in self._said:
-            self._said.add(error.str())
-            logger.warning("Kafka at %s: %s", self._address, error.str())
+        else:
+            self._watch.on_message(error)
 
     def _tell(self) -> None:
         """What is to be told after the records of the poll it belongs to."""
@@ -222,14 +216,21 @@ class QuixConsumer(Consumer):
     def _on_assign(self, _client: Any, partitions: Sequence[Any]) -> None:
         self._moved = True
         with self._guard():
-            assigned = self._client.positions(_places(partitions))
-            offsets = [Offset(*each.partition, each.offset) for each in assigned]
-            self._client.incremental_assign(offsets)
-            if offsets:
-                self._client.resume(offsets)  # a pause outlives its assignment
-            self._starts.update({each.partition: each.offset for each in assigned})
-            self._fresh.update(each.partition for each in assigned)
-            self._listener.on_assigned(assigned)
+            places = _places(partitions)
+            committed = self._client.stable(places)
+            if committed is None:
+                self._pending.add(places)
+            self._hand_over(self._client.placed(committed or ()))
+
+    def _hand_over(self, assigned: Sequence[Assigned]) -> None:
+        """What is not assigned here, the client does not read; the group does not mind."""
+        offsets = [Offset(*each.partition, each.offset) for each in assigned]
+        self._client.incremental_assign(offsets)
+        if offsets:
+            self._client.resume(offsets)  # a pause outlives its assignment
+        self._starts.update({each.partition: each.offset for each in assigned})
+        self._fresh.update(each.partition for each in assigned)
+        self._listener.on_assigned(assigned)
 
     def _on_revoke(self, _client: Any, partitions: Sequence[Any]) -> None:
         self._give_up(partitions, self._listener.on_revoked)
@@ -241,7 +242,10 @@ class QuixConsumer(Consumer):
         self, partitions: Sequence[Any], tell: Callable[[Sequence[TopicPartition]], None]
     ) -> None:
         self._moved = True
-        places = [place for place in _places(partitions) if place in self._starts]
+        # The client was never given what is pending, and closes only when it has given up the rest.
+        assigned = [place for place in _places(partitions) if place not in self._pending]
+        self._pending.discard(_places(partitions))
+        places = [place for place in assigned if place in self._starts]
         if places:
             with self._guard():
                 tell(places)
@@ -249,7 +253,7 @@ class QuixConsumer(Consumer):
             del self._starts[place]
         self._fresh.difference_update(places)
         with self._guard():
-            self._client.incremental_unassign(list(partitions))
+            self._client.incremental_unassign([Offset(*place) for place in assigned])
 
     # -- committing ----------------------------------------------------------------------------
 
@@ -277,7 +281,7 @@ class QuixConsumer(Consumer):
             return CommitResult(commits, None)
         offsets, deadline = commit_offsets(commits), time.monotonic() + timeout
         try:
-            answers = within(timeout, lambda: self._commit_until(deadline, offsets))
+            answers = self._client.within(timeout, lambda: self._commit_until(deadline, offsets))
         except KafkaException as error:
             return CommitResult(commits, text_of(error_of(error)))
         except (TimeoutError, RuntimeError) as error:
@@ -297,6 +301,9 @@ class QuixConsumer(Consumer):
                     raise
             time.sleep(COMMIT_AGAIN)
 
+    def group_metadata(self) -> object | None:
+        return self._client.membership() if self._joined and not self._closed else None
+
     # -- leaving -------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -314,7 +321,7 @@ class QuixConsumer(Consumer):
 
     def _leave(self) -> None:
         try:
-            within(CLOSE_WITHIN, self._client.close)
+            self._client.within(CLOSE_WITHIN, self._client.close)
         except TimeoutError:
             logger.warning(
                 "Kafka at %s does not answer: left without a word; the group gives our "

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from streamjobs.broker.ports import TopicPartition
 from streamjobs.broker.quix.client import KafkaError, KafkaException
-from streamjobs.errors import BrokerUnavailableError, SettingError, StreamjobsError
+from streamjobs.errors import BrokerUnavailableError, SettingError, StreamjobsError, TopicError
 
-__all__ = ("REFUSALS", "UNKNOWN", "client_error", "error_of", "text_of", "unavailable")
+__all__ = (
+    "REFUSALS",
+    "TRANSIENT",
+    "UNKNOWN",
+    "client_error",
+    "error_of",
+    "no_partition",
+    "text_of",
+    "unavailable",
+)
 
 _CREDENTIALS = "Check sasl.mechanism, sasl.username and sasl.password in the connection settings."
 _TLS = "Check security.protocol and the ssl.* settings: does this port speak TLS?"
+_TRANSACTIONS = "Ask for the ACLs: Write and Describe on its transactional id."
 _RIGHTS = "Ask for the ACLs: Read on its topics and on its group, Describe on the cluster."
 
 REFUSALS = {
@@ -19,6 +30,7 @@ REFUSALS = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: _RIGHTS,
     KafkaError.GROUP_AUTHORIZATION_FAILED: _RIGHTS,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: _RIGHTS,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _TRANSACTIONS,
 }
 """Errors that trying again does not mend, and what to check."""
 
@@ -27,6 +39,7 @@ _ADVICE = {
     KafkaError._SSL: _TLS,
     KafkaError._FENCED: "Does another process run with the same instance name?",
     KafkaError.FENCED_INSTANCE_ID: "Does another process run with the same instance name?",
+    KafkaError.INVALID_TRANSACTION_TIMEOUT: "The broker's transaction.max.timeout.ms is less.",
     KafkaError.UNSUPPORTED_VERSION: 'group_protocol="consumer" needs Kafka 4: try "classic".',
 }
 _DEFAULT = "Is it running there, and does its advertised.listeners name an address we can reach?"
@@ -38,8 +51,23 @@ UNKNOWN = {
 }
 """No such topic, or no such partition of it."""
 
+TRANSIENT = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REQUEST_TIMED_OUT,
+}
+"""Nobody was there to answer: another time somebody may be."""
 
-_PREFIXES = ("Commit failed: ", "Unable to produce message: ")
+_PREFIXES = (
+    "Commit failed: ",
+    "Failed to get offsets: ",
+    "Failed to get watermark offsets: ",
+    "Unable to produce message: ",
+)
 
 
 def error_of(exception: KafkaException) -> Any:
@@ -65,9 +93,17 @@ def unavailable(address: str, error: Any, reason: str = "") -> BrokerUnavailable
     return BrokerUnavailableError(f"Kafka at {address}: {what}. {advice}")
 
 
-def client_error(address: str, where: str, exception: KafkaException) -> StreamjobsError:
+def client_error(
+    address: str, where: str, exception: KafkaException, reason: str = ""
+) -> StreamjobsError:
     """What the client said no to: its settings (`where` they came from), or the broker."""
     error = error_of(exception)
     if error.code() == KafkaError._INVALID_ARG:
         return SettingError(f"{where}: {text_of(error)}")
-    return unavailable(address, error)
+    return unavailable(address, error, reason)
+
+
+def no_partition(partition: TopicPartition) -> TopicError:
+    """Nobody knows this partition."""
+    number, topic = partition.partition, partition.topic
+    return TopicError(f"no partition {number} of topic {topic!r}: create it first")

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from streamjobs.broker import ports
 from streamjobs.broker.ports import Delivery
-from streamjobs.broker.quix.client import QUIET, ConnectionConfig, KafkaException, Producer, logger
+from streamjobs.broker.quix.client import (
+    QUIET,
+    ConnectionConfig,
+    KafkaError,
+    KafkaException,
+    Producer,
+    logger,
+)
 from streamjobs.broker.quix.errors import (
     REFUSALS,
     UNKNOWN,
@@ -19,8 +26,7 @@ from streamjobs.broker.quix.errors import (
     text_of,
     unavailable,
 )
-from streamjobs.broker.quix.settings import producer_settings
-from streamjobs.errors import DeliveryError
+from streamjobs.errors import DeliveryError, StreamjobsError
 
 __all__ = ("QuixProducer",)
 
@@ -35,7 +41,8 @@ Done = Callable[[Delivery], None]
 
 class WritingClient(Producer):
     """Quix's producer with what its `produce` does not do: it calls delivery callbacks in the
-    thread that sends, once a message, and waits for 30 s and more when the queue is full.
+    thread that sends, once a message, and waits for 30 s and more when the queue is full. (And
+    without its transactions, which start when the client is made, for as long as that takes.)
     """
 
     def __init__(
@@ -51,17 +58,22 @@ class WritingClient(Producer):
             extra_config=settings,
         )
         # Not when it is first used: two threads would make two, and settings are refused here.
-        self.queue: Callable[..., None] = self._producer.produce
-        self.look_up: Callable[..., Any] = self._producer.list_topics
+        client: Any = self._producer
+        self.queue: Callable[..., None] = client.produce
+        self.look_up: Callable[..., Any] = client.list_topics
+        self.init_transactions: Callable[[float], None] = client.init_transactions
+        self.begin_transaction: Callable[[], None] = client.begin_transaction
+        self.send_offsets_to_transaction: Callable[..., None] = client.send_offsets_to_transaction
+        self.commit_transaction: Callable[[float], None] = client.commit_transaction
+        self.abort_transaction: Callable[[float], None] = client.abort_transaction
 
 
 class QuixProducer(ports.Producer):
     """Idempotent, acknowledged by all replicas, and partitioned as Kafka's own client does it."""
 
     def __init__(
-        self, address: str, connection: ConnectionConfig, extra: Mapping[str, Any]
+        self, address: str, connection: ConnectionConfig, settings: dict[str, Any]
     ) -> None:
-        settings = producer_settings(extra)
         self._address = address
         self._complained = False
         try:
@@ -73,8 +85,10 @@ class QuixProducer(ports.Producer):
 
     def _on_error(self, error: Any) -> None:
         """Trouble with a connection librdkafka mends itself; what it cannot mend is said once. The
-        messages fail one by one.
+        messages fail one by one. (Who asks for no gaps knows what to do when there would be one.)
         """
+        if error.code() == KafkaError._GAPLESS_GUARANTEE:
+            return
         if (error.fatal() or error.code() in REFUSALS) and not self._complained:
             self._complained = True
             logger.error("%s", unavailable(self._address, error))
@@ -94,13 +108,13 @@ class QuixProducer(ports.Producer):
             except BufferError:
                 self._wait_for_room(topic, queue)
         except KafkaException as error:
-            raise _refused(topic, error_of(error)) from None
+            raise self._refusal(topic, error_of(error)) from None
 
     def _wait_for_room(self, topic: str, queue: Callable[[], None]) -> None:
         """Polling makes room. It calls nobody here: see `_reported`."""
         deadline = time.monotonic() + FULL_FOR
         while time.monotonic() < deadline:
-            self._client.poll(0.1)
+            self._serve(lambda: self._client.poll(0.1))
             try:
                 queue()
             except BufferError:
@@ -120,8 +134,12 @@ class QuixProducer(ports.Producer):
         except KafkaException:
             error = None
         if error is not None and error.code() in UNKNOWN:
-            raise _refused(topic, error)
+            raise self._refusal(topic, error)
         self._known.add(topic)
+
+    def _refusal(self, topic: str, error: Any) -> StreamjobsError:
+        hint = f"; is there a topic {topic!r}?" if error.code() in UNKNOWN else ""
+        return DeliveryError(f"topic {topic!r}: {text_of(error)}{hint}")
 
     def _reported(self, done: Done, error: Any, message: Any) -> None:
         """The client's callback. It may come in any thread that waits for room in `send`, so `done`
@@ -137,13 +155,23 @@ class QuixProducer(ports.Producer):
             logger.error("a record for %s was not written: %s", message.topic(), text_of(error))
 
     def poll(self, timeout: float) -> None:
-        self._client.poll(0 if self._deliveries else timeout)
+        self._serve(lambda: self._client.poll(0 if self._deliveries else timeout))
         self._deliver()
 
     def flush(self, timeout: float) -> int:
-        left = self._client.flush(timeout)
+        left = self._serve(lambda: self._client.flush(timeout))
         self._deliver()
         return left
+
+    def _serve(self, call: Callable[[], int]) -> int:
+        """An error that ends the producer is raised by the client, once, in place of a call of
+        `_on_error`. The messages fail one by one, then as before.
+        """
+        try:
+            return call()
+        except KafkaException as error:
+            self._on_error(error_of(error))
+            return call()
 
     def _deliver(self) -> None:
         while self._deliveries:
@@ -152,8 +180,3 @@ class QuixProducer(ports.Producer):
             except IndexError:  # another thread was faster
                 return
             done(delivery)
-
-
-def _refused(topic: str, error: Any) -> DeliveryError:
-    hint = f"; is there a topic {topic!r}?" if error.code() in UNKNOWN else ""
-    return DeliveryError(f"topic {topic!r}: {text_of(error)}{hint}")

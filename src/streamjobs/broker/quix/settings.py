@@ -12,7 +12,14 @@ from streamjobs.broker.ports import ConsumerOptions
 from streamjobs.broker.quix.client import AUTO_CREATE, ConnectionConfig
 from streamjobs.errors import SettingError
 
-__all__ = ("connection_config", "consumer_settings", "offset_reset", "producer_settings")
+__all__ = (
+    "connection_config",
+    "consumer_settings",
+    "offset_reset",
+    "producer_settings",
+    "reader_settings",
+    "transaction_settings",
+)
 
 _OURS = "streamjobs sets it itself"
 _CALLBACKS = dict.fromkeys(("error_cb", "stats_cb", "logger", "log.queue"), _OURS)
@@ -40,10 +47,18 @@ _PRODUCER_OWNED = {
     "enable.idempotence": "without it a retry may change the order of a key",
     "partitioner": "every client must find a key in the same partition",
     "transactional.id": _OURS,
+    "transaction.timeout.ms": _OURS,
 }
 # As Kafka's own client. With librdkafka's 10 s a member finds a broker that was restarted so late
 # that its session is over: it goes on with what others have been given, and all of that runs twice.
 _BACK_SOON = {"reconnect.backoff.max.ms": 1000}
+_READING = {
+    **_BACK_SOON,
+    # With librdkafka's second, a queue that filled up once is refilled once a second.
+    "fetch.queue.backoff.ms": 10,
+    # Quix's own statistics: it only logs with them, and they cost a JSON parse.
+    "statistics.interval.ms": 0,
+}
 _CLASSIC_ONLY = ("session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type")
 
 
@@ -80,12 +95,8 @@ def consumer_settings(options: ConsumerOptions) -> dict[str, Any]:
     """
     _refuse_owned("consumer_config", options.extra, _CONSUMER_OWNED)
     settings: dict[str, Any] = {
-        # With librdkafka's second, a queue that filled up once is refilled once a second.
-        "fetch.queue.backoff.ms": 10,
-        **_BACK_SOON,
+        **_READING,
         "enable.partition.eof": options.report_ends,
-        # Quix's own statistics: it only logs with them, and they cost a JSON parse.
-        "statistics.interval.ms": 0,
         **options.extra,
     }
     if options.group_protocol == "consumer":
@@ -96,6 +107,26 @@ def consumer_settings(options: ConsumerOptions) -> dict[str, Any]:
     if options.instance is not None:
         settings["group.instance.id"] = options.instance
     return settings
+
+
+def reader_settings(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a reader, without those Quix takes as arguments.
+
+    Raises:
+        SettingError: `extra` sets what streamjobs must set.
+    """
+    _refuse_owned("consumer_config", extra, _CONSUMER_OWNED)
+    return {
+        **_READING,
+        "isolation.level": "read_committed",
+        # A broker answers each connection in turn: a fetch that waits at the end of one partition
+        # holds up the next fetch, after a seek or to find another end, and every question.
+        "fetch.wait.max.ms": 50,
+        # A seek throws away what was fetched ahead.
+        "queued.max.messages.kbytes": 16_384,
+        **extra,
+        "enable.partition.eof": True,
+    }
 
 
 def offset_reset(options: ConsumerOptions) -> str:
@@ -128,6 +159,21 @@ def producer_settings(extra: Mapping[str, Any]) -> dict[str, Any]:
         "enable.idempotence": True,
         # As Kafka's own client: murmur2 of the key; without a key, anywhere.
         "partitioner": "murmur2_random",
+    }
+
+
+def transaction_settings(
+    extra: Mapping[str, Any], transactional_id: str, timeout: float
+) -> dict[str, Any]:
+    """Settings of a producer of transactions, which end by themselves after `timeout` seconds.
+
+    Raises:
+        SettingError: as `producer_settings`.
+    """
+    return {
+        **producer_settings(extra),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": round(timeout * 1000),
     }
 
 

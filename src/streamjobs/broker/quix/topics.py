@@ -1,4 +1,4 @@
-"""Listing and creating topics, over Quix's admin client."""
+"""Listing and creating topics and deleting records, over Quix's admin client."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streamjobs.broker.ports import TopicSpec
+from streamjobs.broker.ports import TopicPartition, TopicSpec
 from streamjobs.broker.quix.client import (
     QUIET,
     ConnectionConfig,
     KafkaError,
     KafkaException,
     NewTopic,
+    Offset,
     TopicAdmin,
     logger,
 )
-from streamjobs.broker.quix.errors import REFUSALS, client_error, error_of, unavailable
-from streamjobs.errors import BrokerUnavailableError, TopicError
+from streamjobs.broker.quix.errors import (
+    REFUSALS,
+    TRANSIENT,
+    client_error,
+    error_of,
+    no_partition,
+    text_of,
+    unavailable,
+)
+from streamjobs.errors import BrokerUnavailableError, StreamjobsError, TopicError
 
-__all__ = ("Topics",)
+__all__ = ("Topics", "is_mock")
 
 
 class Topics:
@@ -79,7 +88,7 @@ class Topics:
                     raise unavailable(self._address, error, self._reason) from None
                 patience *= 3
                 continue
-            self.mock = str(metadata.cluster_id).startswith("mockCluster")
+            self.mock = is_mock(metadata)
             return metadata
 
     @property
@@ -113,7 +122,8 @@ class Topics:
     def _request(self, missing: Mapping[str, TopicSpec], timeout: float) -> None:
         """Not by Quix's `create_topics`: that one sleeps a second before it looks."""
         wanted = [
-            NewTopic(spec.name, spec.partitions, spec.replication) for spec in missing.values()
+            NewTopic(spec.name, spec.partitions, spec.replication, config=dict(spec.config))
+            for spec in missing.values()
         ]
         answers = self._client.create_topics(
             wanted, operation_timeout=timeout, request_timeout=timeout
@@ -137,3 +147,40 @@ class Topics:
             got = len(topic.partitions)
             say = logger.info if got == spec.partitions else logger.warning
             say("topic %s made by the mock cluster, %d partitions", name, got)
+
+    def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
+        """Remove what lies below these offsets.
+
+        Raises:
+            TopicError: a partition is missing (then nothing is deleted), or the cluster refused.
+            BrokerUnavailableError: as `counts`; or the request was not answered in time.
+        """
+        if not before:
+            return
+        deadline = time.monotonic() + timeout
+        existing = self.counts(timeout)
+        for partition in before:
+            if partition.partition >= existing.get(partition.topic, 0):
+                raise no_partition(partition)
+        if self.mock:
+            raise TopicError("librdkafka's mock cluster deletes no records")
+        left = max(0.1, deadline - time.monotonic())
+        offsets = [Offset(*partition, offset) for partition, offset in before.items()]
+        answers = self._client.delete_records(offsets, operation_timeout=left, request_timeout=left)
+        for place, answer in answers.items():
+            try:
+                answer.result()
+            except KafkaException as exception:
+                partition = TopicPartition(place.topic, place.partition)
+                raise self._undeleted(partition, exception) from None
+
+    def _undeleted(self, partition: TopicPartition, exception: KafkaException) -> StreamjobsError:
+        error = error_of(exception)
+        if error.code() in TRANSIENT or error.code() in REFUSALS:
+            return unavailable(self._address, error, self._reason)
+        return TopicError(f"records of {partition} cannot be deleted: {text_of(error)}")
+
+
+def is_mock(metadata: Any) -> bool:
+    """Whether this is what librdkafka's mock cluster says of itself."""
+    return str(metadata.cluster_id).startswith("mockCluster")

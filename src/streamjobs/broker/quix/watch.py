@@ -32,6 +32,7 @@ class BrokerWatch:
         self._since: float | None = None
         self._next_probe = 0.0
         self._announced = False
+        self._said: set[str] = set()
 
     def on_error(self, error: Any) -> None:
         """The client's error callback; called by the thread that polls."""
@@ -42,6 +43,14 @@ class BrokerWatch:
                 self._since = time.monotonic()
         else:
             self.reason = error.str()
+
+    def on_message(self, error: Any) -> None:
+        """An error that came in place of a record: said once, unless the next `check` raises it."""
+        if error.fatal() or error.code() in REFUSALS:
+            self._refusal = self._refusal or unavailable(self._address, error)
+        elif error.str() not in self._said:
+            self._said.add(error.str())
+            logger.warning("Kafka at %s: %s", self._address, error.str())
 
     def check(self) -> None:
         """Called with every poll; costs nothing while all is well.
