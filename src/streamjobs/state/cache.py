@@ -1,0 +1,154 @@
+"""Changes between the merge of an attempt and the flush to the store of its checkpoint."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamjobs.state.changelog import Changes
+from streamjobs.state.store import StorePartition
+
+__all__ = ("Cut", "WriteBackCache")
+
+ENTRY_BYTES: Final = 200
+"""What Python needs for an entry, beside the bytes of its key and value."""
+
+
+class Cut:
+    """The changes of one checkpoint.
+
+    Attributes:
+        changes: the last value of each key that changed; None deletes.
+        bytes: about how much memory they take.
+    """
+
+    __slots__ = ("bytes", "changes")
+
+    def __init__(self) -> None:
+        self.changes: dict[bytes, bytes | None] = {}
+        self.bytes = 0
+
+    def merge(self, changes: Changes) -> None:
+        """Later changes go over earlier ones."""
+        mine = self.changes
+        for key, value in changes.items():
+            if key in mine:
+                self.bytes -= len(mine[key] or b"")
+            else:
+                self.bytes += len(key) + ENTRY_BYTES
+            self.bytes += len(value or b"")
+            mine[key] = value
+
+
+class WriteBackCache:
+    """One store of one partition, with what was merged and is not in it yet.
+
+    The owner alone calls everything but `get`, which any thread may call at any time without a
+    lock: a change is put where it can be found before it is taken away from where it was.
+
+    Cuts are flushed in the order in which they were taken.
+
+    Args:
+        store: what is behind it.
+        clean_bytes: about how much memory flushed values may take, that are kept for further
+            reads. Keys that are read were mostly written lately.
+    """
+
+    def __init__(self, store: StorePartition, clean_bytes: int = 8 * 1024 * 1024) -> None:
+        self.store = store
+        self._dirty = Cut()
+        self._cuts: tuple[Cut, ...] = ()
+        self._clean = _Clean(clean_bytes)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value as it was merged last; None if there is none. From any thread.
+
+        Raises:
+            StateError: the store cannot be read; StateClosedError if it was closed.
+        """
+        # From the newest to the oldest, each looked at after the one its changes go on to.
+        changes = self._dirty.changes
+        if key in changes:
+            return changes[key]
+        for cut in reversed(self._cuts):
+            if key in cut.changes:
+                return cut.changes[key]
+        clean = self._clean.holding(key)
+        return self.store.get(key) if clean is None else clean[key]
+
+    def merge(self, changes: Changes) -> None:
+        """What a successful attempt changed."""
+        self._dirty.merge(changes)
+
+    def take(self) -> Cut:
+        """What was merged since the last cut; it stays readable until it is flushed."""
+        cut = self._dirty
+        self._cuts = (*self._cuts, cut)
+        self._dirty = Cut()
+        return cut
+
+    def flush(self, cut: Cut, changelog_offset: int | None) -> None:
+        """Write the oldest cut to the store, now that its changes are committed.
+
+        Args:
+            cut: what `take` returned.
+            changelog_offset: of the last of its records in the changelog; None if it has none.
+
+        Raises:
+            StateError: the disk does not do its part. Only `drop` helps then: the store may hold
+                some of the changes, which is for the changelog to mend.
+        """
+        if not self._cuts or self._cuts[0] is not cut:
+            raise ValueError("only the oldest cut can be flushed")
+        if cut.changes or changelog_offset is not None:
+            self.store.write(cut.changes, changelog_offset)
+        self._clean.keep(cut)
+        self._cuts = self._cuts[1:]
+
+    def drop(self) -> None:
+        """Forget all that is not in the store: nothing of it was committed."""
+        self._dirty, self._cuts = Cut(), ()
+        self._clean.clear()
+
+    @property
+    def dirty(self) -> int:
+        """How many changes wait to be flushed."""
+        return sum(len(cut.changes) for cut in (self._dirty, *self._cuts))
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory they take."""
+        return sum(cut.bytes for cut in (self._dirty, *self._cuts))
+
+
+class _Clean:
+    """Values that the store has as well: two halves, of which the older goes as a whole.
+
+    Only the owner puts values in, after a flush. If readers did, with what they read from the
+    store, one that is late could put a value over a newer one.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._young = Cut()
+        self._old = Cut()
+
+    def holding(self, key: bytes) -> Changes | None:
+        """The half that has this key."""
+        # By now the old half may be the young one of before: then the key is looked up in the
+        # store, or found in it; a value that is out of date is never found.
+        for half in (self._young, self._old):
+            if key in half.changes:
+                return half.changes
+        return None
+
+    def keep(self, cut: Cut) -> None:
+        """What was flushed just now."""
+        if self._young.bytes + cut.bytes > self._half:
+            self._old, self._young = self._young, Cut()
+        if cut.bytes <= self._half:
+            self._young.merge(cut.changes)
+        else:
+            self.clear()  # it may hold older values of the same keys
+
+    def clear(self) -> None:
+        self._old, self._young = Cut(), Cut()
