@@ -1,8 +1,13 @@
-"""`python -m benchmarks`: every benchmark there is, on a broker in memory."""
+"""`python -m benchmarks` is `speedup`, on a broker in memory if it is given none;
+`python -m benchmarks failures` says what failing keys cost the others, on a Kafka.
+"""
 
 import sys
 
-from benchmarks.speedup import main
+from benchmarks import failures, speedup
+
+BENCHMARKS = {"speedup": speedup.main, "failures": failures.main}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    name = sys.argv.pop(1) if sys.argv[1:] and sys.argv[1] in BENCHMARKS else "speedup"
+    sys.exit(BENCHMARKS[name]())

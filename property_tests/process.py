@@ -16,10 +16,14 @@ from streamjobs.engine.outbox import Outbox
 from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
+from streamjobs.engine.troubles import Burial
 from streamjobs.errors import DeliveryError, UndecodableRecordError
 from streamjobs.record import Record
 from streamjobs.testing.history import Event
 from streamjobs.testing.recorder import Recorder
+
+DEAD = "in.dead"
+"""The topic of dead letters."""
 
 MANY = 1000
 """Workers enough for everything."""
@@ -32,7 +36,7 @@ class Process:
         self, name: str, route: Route, write: Callable[[Event], None], clock: Callable[[], float]
     ) -> None:
         self.recorder = Recorder(name, clock, write)
-        self.scheduler = Scheduler({route.topic: route}, self.recorder)
+        self.scheduler = Scheduler({route.topic: route}, self.recorder, clock)
         self.committer = Committer(self.recorder)
         self.post = Post()
         self.outbox = Outbox(self.post, self._acknowledged, self._undelivered)
@@ -57,7 +61,7 @@ class Process:
             runs = completion_map.decode(committed.offset, committed.metadata).runs
         generation = self.scheduler.assign(log.partition, offset, runs)
         self._next[generation] = offset, offset
-        self.recorder.assigned(generation)
+        self.recorder.after_assign(generation)
 
     def poll(self, log: Log, limit: int, again: int) -> None:
         """Take records; the last `again` ones of those taken before come a second time."""
@@ -76,6 +80,7 @@ class Process:
         self.scheduler.wake(self._clock())
         for generation in self.generations:
             self.scheduler.accept(generation, ())
+        self.bury()
         pieces = self.scheduler.start(self._kind, free)
         self.workers += [Worker(piece, self.recorder) for piece in pieces]
 
@@ -90,6 +95,19 @@ class Process:
         for piece in self.through:
             self.scheduler.finish(piece, self._clock(), self.outbox.keep)
         self.through.clear()
+        self.bury()
+
+    def bury(self) -> None:
+        """Send the dead letters that are due."""
+        for burial in self.scheduler.troubles.take_burials():
+            if self.scheduler.is_current(burial.generation):
+                self.outbox.bury(burial, self._buried)
+
+    def _buried(self, burial: Burial, delivery: Delivery) -> None:
+        if delivery.error is None:
+            self.scheduler.buried(burial, delivery.offset, self.outbox.keep)
+        else:
+            self.scheduler.unburied(burial, delivery.error, self._clock())
 
     def harvest(self) -> None:
         """Take over what slices which still run have done so far."""
@@ -100,7 +118,7 @@ class Process:
         """A generation is over."""
         self.scheduler.drop(generation)
         self.committer.forget(generation)
-        self.recorder.revoked(generation, lost)
+        self.recorder.after_revoke(generation, lost)
 
     def stop(self) -> None:
         """Nothing more starts."""
@@ -163,11 +181,21 @@ def _outcome(record: Record, fails: bool) -> Effects | Exception | None:
 
 
 class Post(Producer):
-    """A producer whose acknowledgements come when the test wants, and in any order."""
+    """A producer whose acknowledgements come when the test wants, and in any order.
+
+    Attributes:
+        waiting: what is on its way.
+        refuses: how many messages it does not take.
+        loses: how many dead letters it takes and never writes.
+        buried: called with each dead letter that is written.
+    """
 
     def __init__(self) -> None:
         self.waiting: list[tuple[Message, Callable[[Delivery], None]]] = []
         self.refuses = 0
+        self.loses = 0
+        self.buried: Callable[[Message], None] = lambda letter: None
+        self._lost: list[Message] = []
 
     def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
         if self.refuses:
@@ -175,10 +203,19 @@ class Post(Producer):
             raise DeliveryError("refused at once")
         assert done is not None
         self.waiting.append((message, done))
+        if message.topic != DEAD:
+            return
+        if self.loses:
+            self.loses -= 1
+            self._lost.append(message)
+        else:
+            self.buried(message)
 
     def answer(self, which: int, error: str | None = None) -> Message:
         """Tell what became of one message; returns it."""
         message, done = self.waiting.pop(which % len(self.waiting))
+        if any(message is lost for lost in self._lost):
+            error = "lost"
         done(Delivery(message.topic, 0, -1 if error else 0, error))
         return message
 

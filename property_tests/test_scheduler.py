@@ -12,26 +12,32 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from property_tests.process import MANY, Process, source
+from property_tests.process import DEAD, MANY, Process, source
+from streamjobs import headers
 from streamjobs.broker.memory.log import Log
 from streamjobs.broker.ports import Commit, CommitResult, Message
 from streamjobs.broker.ports import TopicPartition as Place
 from streamjobs.engine import completion_map
-from streamjobs.engine.failure import Backoff
+from streamjobs.engine.failure import Backoff, Failures
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.route import Route
 from streamjobs.engine.slices import Slice
 from streamjobs.engine.virtual_partition import VirtualPartition
+from streamjobs.failures.letters import DeadLetter
+from streamjobs.failures.policy import FailurePolicy, Handling
+from streamjobs.failures.retry import Retry
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Record
 from streamjobs.testing.guarantees import (
     CommitNeverAhead,
+    DeadLetterKeepsOrder,
+    EveryRecordSettledOnce,
     KeyOrder,
     KeySerial,
     NoLoss,
     ReplayBounded,
 )
-from streamjobs.testing.history import Crashed, Delivered, Event, Removed, Sent
+from streamjobs.testing.history import Buried, Crashed, Delivered, Event, Removed, Sent
 from streamjobs.testing.simulation.scenario import order_of
 from streamjobs.testing.simulation.small_map import map_of
 from tests.support.engine import nothing
@@ -60,6 +66,17 @@ KEYS = st.one_of(
 VALUES = st.sampled_from([b"0", b"0", b"1", b"2", b"undecodable"])
 FATES = st.sampled_from(["applied", "applied", "refused", "unanswered"])
 SIZES = st.sampled_from([1, 1, 3, 20])
+
+
+def policy_of(handling: Handling) -> FailurePolicy:
+    return FailurePolicy(lambda record: handling, DeadLetter(DEAD), "group")
+
+
+FAILURES: st.SearchStrategy[Failures] = st.just(Backoff(first=1.0)) | st.builds(
+    Handling,
+    st.builds(Retry, st.sampled_from([1, 2, None]), st.sampled_from([0.1, 1.0])),
+    st.sampled_from(["dead_letter", "dead_letter", "discard"]),
+).map(policy_of)
 ANY = st.integers(0, 7)
 """Which of those there are, counted around."""
 
@@ -80,12 +97,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.committed: dict[Place, Commit] = {}
         self.arrived: Counter[tuple[Place, int]] = Counter()
         self.emits: dict[tuple[Place, int], int] = {}
+        self.sent: dict[tuple[Place, int], tuple[Record, str | None]] = {}
+        self.letters = 0
         self.no_loss = NoLoss(deliveries=True)
         self.guarantees = [
             KeyOrder(),
             KeySerial(),
-            CommitNeverAhead(deliveries=True),
+            CommitNeverAhead(deliveries=True, letters=True),
             ReplayBounded(),
+            EveryRecordSettledOnce(letters=True),
+            DeadLetterKeepsOrder(),
         ]
         self.until_teardown = ExitStack()
 
@@ -93,21 +114,24 @@ class SchedulerMachine(RuleBasedStateMachine):
         policy=POLICIES,
         ordering_key=st.sampled_from([None, picky]),
         map_characters=st.sampled_from([None, None, 1, 2]),
+        failures=FAILURES,
     )
     def begin(
         self,
         policy: VirtualPartitions,
         ordering_key: Callable[[Record], bytes | None] | None,
         map_characters: int | None,
+        failures: Failures,
     ) -> None:
         self.until_teardown.enter_context(map_of(map_characters))
-        self.route = Route("in", policy, "threads", nothing, ordering_key, Backoff(first=1.0))
+        self.route = Route("in", policy, "threads", nothing, ordering_key, failures)
         self.live()
 
     def live(self) -> None:
         """A process begins, with both partitions."""
         self.lives += 1
         self.process = Process(f"p{self.lives}", self.route, self.write, lambda: self.now)
+        self.process.post.buried = self.note_burial
         for log in self.logs:
             self.process.assign(log, self.committed.get(log.partition))
 
@@ -129,6 +153,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 order = order_of(self.route, record)
             except ValueError:
                 order = None
+            self.sent[log.partition, record.offset] = record, order
             self.write(Sent(self.now, log.partition, record.offset, order))
 
     @rule(which=ANY, what=st.sampled_from([1, 2, 20, 10**9, "compaction", "retention"]))
@@ -218,7 +243,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.process.post.waiting)
     @rule(which=ANY, refuse_another=st.booleans(), at_once=st.booleans())
     def deliver_not(self, which: int, refuse_another: bool, at_once: bool) -> None:
-        """What was sent does not arrive; the owner reads again from the last commit."""
+        """What was sent does not arrive; the owner reads again from the last commit. A letter may
+        have arrived all the same: it is sent again.
+        """
         self.process.post.refuses = int(refuse_another)
         self.process.post.answer(which, "refused")
         if at_once:
@@ -232,6 +259,11 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.process.end(generation, lost=False)
                 self.assign(generation.partition)
         self.process.undeliverable.clear()
+
+    @rule()
+    def lose_a_letter(self) -> None:
+        """The next one does not arrive."""
+        self.process.post.loses += 1
 
     # -- commits -----------------------------------------------------------------------------
 
@@ -256,7 +288,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         generation = self.current(which)
         if generation is not None and not generation.revoked:
             generation.revoke()
-            self.process.recorder.revoking(generation)
+            self.process.recorder.before_revoke(generation)
 
     @rule(which=ANY, how=st.sampled_from(["applied", "refused", "lost"]), keep=st.booleans())
     def take_back(self, which: int, how: str, keep: bool) -> None:
@@ -352,7 +384,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """All luck is good from now on, and nothing new comes."""
         if self.process.stopped:
             self.end(at_once=True)
-        self.process.post.refuses = 0
+        self.process.post.refuses = self.process.post.loses = 0
         for _ in range(300):
             self.read_again()
             for log in self.logs:
@@ -402,10 +434,34 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def note_arrival(self, message: Message) -> None:
         """A record is delivered when all that it emitted is."""
+        if message.topic == DEAD:
+            return
         place, offset = source(message)
         self.arrived[place, offset] += 1
         if self.arrived[place, offset] >= self.emits[place, offset]:
             self.write(Delivered(self.now, place, offset))
+
+    def note_burial(self, letter: Message) -> None:
+        """A dead letter was written."""
+        told = {name: (value or b"").decode() for name, value in letter.headers}
+        source = Place(told[headers.DEAD_TOPIC], int(told[headers.DEAD_PARTITION]))
+        record, order = self.sent[source, int(told[headers.DEAD_OFFSET])]
+        same = (letter.key, letter.value) == (record.key, record.value)
+        self.letters += 1
+        self.write(
+            Buried(
+                self.now,
+                f"p{self.lives}",
+                source,
+                record.offset,
+                order,
+                Place(DEAD, letter.partition or 0),
+                self.letters,
+                int(told[headers.DEAD_ATTEMPTS]),
+                told[headers.DEAD_ERROR],
+                None if same else "record",
+            )
+        )
 
     def is_at_rest(self) -> bool:
         """Records that were compacted away may still be in memory, and run."""

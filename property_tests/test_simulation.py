@@ -15,6 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamjobs.engine.notes import Notes
+from streamjobs.engine.owner import Owner
 from streamjobs.testing.guarantees import GuaranteeViolatedError
 from streamjobs.testing.history import to_line
 from streamjobs.testing.simulation import play, simulate_random, simulate_seed
@@ -77,7 +79,10 @@ def test_a_seed_is_the_same_history_in_every_process() -> None:
 
 
 def test_a_violation_says_how_to_repeat_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamjobs.engine.owner.Owner._completed", lambda self, assigned: ())
+    def forget(self: Owner, assigned: object) -> object:
+        return (), Notes()
+
+    monkeypatch.setattr(Owner, "_read_metadata", forget)
 
     with pytest.raises(GuaranteeViolatedError) as violation:
         collections.deque(map(simulate_seed, range(200)), maxlen=0)

@@ -7,6 +7,7 @@ block of ```output behind one is what that one prints. Left out are blocks behin
 """
 
 import contextlib
+import dataclasses
 import datetime
 import decimal
 import inspect
@@ -26,10 +27,11 @@ import pytest
 from structlog.testing import capture_logs
 
 import streamjobs.app
-from streamjobs import App, headers
+from streamjobs import App, Breaker, Retry, headers
 from streamjobs.broker.memory import MemoryBroker
 from streamjobs.cli.main import cli
 from streamjobs.engine import completion_map
+from streamjobs.engine.notes import Attempts, write_notes
 from streamjobs.exit_codes import ExitCode
 from streamjobs.partitioning import murmur2, partition_for
 from streamjobs.record import Record
@@ -221,6 +223,9 @@ def test_the_file_of_settings_shown_is_valid(tmp_path: Path) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     commands = {each.callback.__name__ for each in cli.registered_commands if each.callback}
+    commands |= {
+        each.typer_instance.info.name for each in cli.registered_groups if each.typer_instance
+    }
     shown = set(re.findall(r"^\| `python -m streamjobs (\w+)", text_of("README.md"), re.M))
 
     assert shown == commands
@@ -273,9 +278,32 @@ def test_the_job_record_shown_has_what_enqueue_writes() -> None:
 
 
 def test_every_header_is_described() -> None:
-    described = {code(row[0]) for row in rows("docs/wire-format.md")}
+    pages = ("docs/wire-format.md", "docs/errors.md")
+    described = {code(row[0]) for page in pages for row in rows(page)} | {headers.DEAD}
 
     assert {getattr(headers, name) for name in dir(headers) if name.isupper()} <= described
+
+
+@pytest.mark.parametrize(
+    "title,policy", [("Another attempt: `Retry`", Retry()), ("Too many: `Breaker`", Breaker())]
+)
+def test_the_defaults_shown_are_those_of_the_code(title: str, policy: Retry | Breaker) -> None:
+    shown = {
+        name: eval(default, vars(streamjobs))
+        for row in rows("docs/errors.md", title)
+        for name, default in zip(*[re.findall("`([^`]+)`", cell) for cell in row[:2]], strict=False)
+    }
+
+    named = {
+        name for row in rows("docs/errors.md", title) for name in re.findall("`(.+?)`", row[0])
+    }
+    assert named == {field.name for field in dataclasses.fields(policy)}
+    for name, default in shown.items():
+        assert default in (getattr(policy, name), *_classes(getattr(policy, name)))
+
+
+def _classes(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else ()
 
 
 def typed_rows() -> Iterator[list[str]]:
@@ -387,6 +415,31 @@ def test_the_code_writes_what_the_page_specifies(seed: int) -> None:
     span = max(done) + 1 - frontier if done else 0
     as_runs, as_bitset = 1 + -(-2 * len(runs) * span.bit_length() // 15), -(-span // 15)
     assert not done or len(metadata) == 10 + min(as_runs, as_bitset)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_code_writes_attempts_as_the_page_specifies(seed: int) -> None:
+    """Read by what docs/commit-metadata.md says alone."""
+    dice = random.Random(seed)
+    frontier, now = dice.randrange(1 << 40), 1_790_000_000
+    failing = {
+        offset: (offset, dice.randint(1, 255), now - dice.randrange(9999), now + dice.randrange(99))
+        for offset in (frontier + dice.randrange(50_000) for _ in range(dice.randint(1, 150)))
+    }
+    fields = write_notes(frontier, [Attempts(*each) for each in failing.values()])
+
+    bits = "".join(f"{ord(character) - 0x3400:015b}" for character in fields["a"])
+    base, at, found = int(bits[:32], 2), 32, []
+    while len(bits) >= at + 70 and int(bits[at + 22 : at + 30], 2):
+        offset, count, before, after = (
+            int(bits[at + start : at + stop], 2)
+            for start, stop in ((0, 22), (22, 30), (30, 50), (50, 70))
+        )
+        found.append((frontier + offset, count, base - before, base + after))
+        at += 70
+
+    assert len(fields["a"]) <= 511
+    assert found == sorted(failing.values())[:109]
 
 
 def test_a_reader_ignores_fields_it_does_not_know() -> None:

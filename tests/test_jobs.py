@@ -481,7 +481,7 @@ def test_a_failing_call_holds_back_its_own_key_only(stage: Stage) -> None:
         (None, "a tombstone"),
     ],
 )
-def test_what_cannot_be_decoded_is_discarded_and_said_while_its_neighbours_go_on(
+def test_what_cannot_be_decoded_is_dead_lettered_with_the_reason_while_its_neighbours_go_on(
     stage: Stage, value: bytes | None, reason: str
 ) -> None:
     seen = []
@@ -496,11 +496,14 @@ def test_what_cannot_be_decoded_is_discarded_and_said_while_its_neighbours_go_on
     with capture_logs() as lines:
         counts = stage.work()
 
-    (line,) = [line for line in lines if line["event"] == "record discarded"]
+    (line,) = [line for line in lines if line["event"] == "record dead-lettered"]
     assert (line["topic"], line["partition"], line["offset"]) == ("one", 0, 1)
-    assert reason in line["reason"]
+    assert reason in line["error"]
+    letter = stage.letter("one.dead")
+    assert (letter.record.id, letter.record.value) == ("one/0/1", value)
+    assert reason in letter.death.message
     assert seen == [1, 2]
-    assert (counts.done, counts.discarded_records) == (2, 1)
+    assert (counts.done, counts.dead_lettered_records) == (2, 1)
     assert stage.committed("one") == 3
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from streamjobs import logs
+from streamjobs import Retry, logs
 from tests.support.apps import Stage
 
 
@@ -87,7 +87,7 @@ def test_a_key_that_is_no_text_can_be_logged(
     logs.configure("json", verbose=False)
     stage.work()
 
-    (line,) = [line for line in lines(capsys) if line["event"] == "record discarded"]
+    (line,) = [line for line in lines(capsys) if line["event"] == "record dead-lettered"]
     assert line["key"] == "\\xff"
 
 
@@ -106,7 +106,7 @@ def test_a_failed_attempt_is_logged_with_its_traceback_once(
 ) -> None:
     failures = iter([ConnectionError("first"), None])
 
-    @stage.app.job(topic="jobs")
+    @stage.app.job(topic="jobs", retry=Retry(wait=0.5, jitter=0))
     def job() -> None:
         error = next(failures)
         if error:

@@ -16,7 +16,7 @@ class Onlooker(Observer):
         self.name = name
         self.seen = seen
 
-    def assigned(self, generation: Generation) -> None:
+    def after_assign(self, generation: Generation) -> None:
         self.seen.append(f"{self.name} assigned")
 
     def observe(self, route: Route) -> Route:

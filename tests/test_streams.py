@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from structlog.testing import capture_logs
 
 from streamjobs import Context, VirtualPartitions, current_context
-from streamjobs.broker.ports import TopicPartition
 from streamjobs.record import Record
 from tests.support.apps import Stage
 
@@ -101,7 +100,7 @@ def test_a_tombstone_is_none_for_every_kind_of_value(stage: Stage, kind: Any) ->
         (list[int], b"7", "the value is no list"),
     ],
 )
-def test_a_value_that_cannot_be_read_is_discarded_with_the_reason(
+def test_a_value_that_cannot_be_read_is_dead_lettered_with_the_reason(
     stage: Stage, kind: Any, raw: bytes, reason: str
 ) -> None:
     stage.app.stream("in", value=kind)(lambda value: None)
@@ -110,9 +109,12 @@ def test_a_value_that_cannot_be_read_is_discarded_with_the_reason(
     with capture_logs() as lines:
         counts = stage.work()
 
-    (line,) = [line for line in lines if line["event"] == "record discarded"]
-    assert reason in line["reason"]
-    assert (counts.done, counts.discarded_records) == (0, 1)
+    (line,) = [line for line in lines if line["event"] == "record dead-lettered"]
+    assert reason in line["error"]
+    assert (counts.done, counts.dead_lettered_records) == (0, 1)
+    letter = stage.letter("in.dead")
+    assert (letter.record.key, letter.record.value) == (b"k", raw)
+    assert reason in letter.death.message
 
 
 def test_the_neighbours_of_an_unreadable_value_go_on(stage: Stage) -> None:
@@ -181,11 +183,12 @@ def test_a_quix_deserializer_may_ignore_a_record(stage: Stage, quix: Any) -> Non
     assert sum(stage.committed("in", partition) for partition in range(2)) == 3
 
 
-def test_what_a_quix_deserializer_cannot_read_is_discarded(stage: Stage, quix: Any) -> None:
+def test_what_a_quix_deserializer_cannot_read_is_dead_lettered(stage: Stage, quix: Any) -> None:
     stage.app.stream("in", value=quix.IntegerDeserializer())(lambda value: None)
     stage.write("in", b"seven")
 
-    assert stage.work().discarded_records == 1
+    assert stage.work().dead_lettered_records == 1
+    assert stage.letter("in.dead").record.value == b"seven"
 
 
 # The context.
@@ -452,6 +455,9 @@ def test_a_partitioner_that_raises_fails_its_record_alone(stage: Stage) -> None:
     with capture_logs() as lines:
         counts = stage.work()
 
-    assert (counts.done, counts.discarded_records) == (2, 1)
-    assert [line["offset"] for line in lines if line["event"] == "record discarded"] == [1]
-    assert stage.cluster.committed("stage", *TopicPartition("in", 0)) == (3, "")
+    assert (counts.done, counts.dead_lettered_records) == (2, 1)
+    assert [line["offset"] for line in lines if line["event"] == "record dead-lettered"] == [1]
+    letter = stage.letter("in.dead")
+    assert (letter.record.value, letter.death.attempts) == (b"bad", 0)
+    assert "the partitioner raised ValueError: no such thing" in letter.death.message
+    assert stage.committed("in") == 3

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from streamjobs import logs
 from streamjobs.broker.connect import connect
 from streamjobs.broker.ports import Broker
 from streamjobs.calls import Partitioner
+from streamjobs.context_travel import ContextTravel
+from streamjobs.cursor_log import CURSORS_SUFFIX
 from streamjobs.errors import ConfigurationError
 from streamjobs.exit_codes import ExitCode
+from streamjobs.failures.breaker import Breaker
+from streamjobs.failures.letters import DeadLetter
+from streamjobs.failures.policy import Handling, OnFailure
+from streamjobs.failures.retry import Retry
+from streamjobs.handlers import HandlerOptions, execution_kind, virtual_partitions_policy
 from streamjobs.jobs import Job
+from streamjobs.middleware import Around, Middleware
 from streamjobs.policies import PartitionKeyType, VirtualPartitions
 from streamjobs.publisher import Publisher, Topics
 from streamjobs.routes import Topic
@@ -30,12 +40,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+APPS: Final[WeakSet[App]] = WeakSet()
+"""All apps there are here: a worker process finds its own among them."""
+
+
 class App:
     """Jobs and stream handlers that belong together: one consumer group.
 
     Args:
         name: the application id, which is the consumer group's name.
         broker: bootstrap address, "embedded", or a broker object (`streamjobs.broker.memory`).
+        retry: how often failing records are attempted, where a handler does not say it.
+        on_failure: what becomes of a record when that is over: "dead_letter" (default),
+            "discard", "block" (hold its key) or "stop" (the app), or a function of the error and
+            the attempt's `Context` that returns one of these.
+        dead_letter: where dead letters go; by default to the record's topic with `.dead` behind.
+        breaker: when too many records are given up to go on; by default there is none.
+        context: context variables whose values travel from `enqueue` to the handler.
+        middleware: hooks of your own, see `Middleware`; the first one is the outermost.
         The others are settings: see `streamjobs.settings.Settings` or
         `python -m streamjobs check`. None means: not given here.
 
@@ -58,6 +80,8 @@ class App:
         commit_interval: float | None = None,
         shutdown_timeout: float | None = None,
         revoke_timeout: float | None = None,
+        stall_after: float | None = None,
+        suspect_after: int | None = None,
         topics: Literal["create", "require"] | None = None,
         partitions: int | None = None,
         replication: int | None = None,
@@ -65,15 +89,30 @@ class App:
         instance: str | None = None,
         threads: int | None = None,
         tasks: int | None = None,
+        process_workers: int | None = None,
+        process_max_records: int | None = None,
+        process_max_mib: int | None = None,
         window_records: int | None = None,
         window_bytes: int | None = None,
         consumer_config: Mapping[str, Any] | None = None,
         producer_config: Mapping[str, Any] | None = None,
+        retry: Retry = Retry(),  # noqa: B008  # a frozen value
+        on_failure: OnFailure = "dead_letter",
+        dead_letter: DeadLetter = DeadLetter(),  # noqa: B008
+        breaker: Breaker | None = None,
+        context: Sequence[ContextVar[Any]] = (),
+        middleware: Sequence[Middleware] = (),
     ) -> None:
         if not name.strip():
             raise ConfigurationError("App(name): a consumer group needs a name")
         self.name = name
+        self.handling = Handling(retry, on_failure)
+        self.dead_letter = dead_letter
+        self.breaker = breaker
+        self.middleware: list[Middleware] = [ContextTravel(context), *middleware]
+        self.around = Around(self.middleware)
         self.topics: dict[str, Topic] = {}
+        self.process_initializers: list[Callable[[], object]] = []
         self._lock = threading.RLock()
         self._overrides: dict[str, Any] = {}
         self._runtime: Runtime | None = None
@@ -87,6 +126,8 @@ class App:
             "commit_interval": commit_interval,
             "shutdown_timeout": shutdown_timeout,
             "revoke_timeout": revoke_timeout,
+            "stall_after": stall_after,
+            "suspect_after": suspect_after,
             "topics": topics,
             "partitions": partitions,
             "replication": replication,
@@ -94,11 +135,15 @@ class App:
             "instance": instance,
             "threads": threads,
             "tasks": tasks,
+            "process_workers": process_workers,
+            "process_max_records": process_max_records,
+            "process_max_mib": process_max_mib,
             "window_records": window_records,
             "window_bytes": window_bytes,
             "consumer_config": consumer_config,
             "producer_config": producer_config,
         }
+        APPS.add(self)
 
     # -- declarations ------------------------------------------------------------------------
 
@@ -111,7 +156,13 @@ class App:
         key: str | Partitioner | None = None,
         partition_key_type: PartitionKeyType = "key",
         virtual_partitions: VirtualPartitions | int | None = None,
+        retry: Retry | None = None,
+        on_failure: OnFailure | None = None,
+        dead_letter: DeadLetter | None = None,
+        breaker: Breaker | None = None,
+        timeout: float | None = None,
         inline: bool = False,
+        process: bool = False,
     ) -> Callable[[Callable[P, R]], Job[P, R]]:
         """Make a job of a function. It stays callable, and can be enqueued.
 
@@ -126,7 +177,13 @@ class App:
                 "partition": it is the partition's number.
             virtual_partitions: how the topic's partitions are split (a number is a count); one
                 answer for a topic, so give it at one of the jobs that share it.
+            retry, on_failure: what is done about failures; the app's where left out.
+            dead_letter, breaker: where records go that are given up, and when too many are; one
+                answer for a topic.
+            timeout: seconds an attempt may take. A coroutine is cancelled then, a process killed,
+                a thread told by `ctx.timed_out`; the attempt has failed in any case.
             inline: run it on the owner's thread, for functions that cost next to nothing.
+            process: run it in a pool of processes, for functions that keep a CPU busy.
 
         Raises:
             ConfigurationError: the declaration cannot work; says why.
@@ -141,8 +198,19 @@ class App:
                 partitioner=partitioner,
                 key=key,
                 partition_key_type=partition_key_type,
+                options=self._options(
+                    function,
+                    virtual_partitions=virtual_partitions,
+                    retry=retry,
+                    on_failure=on_failure,
+                    dead_letter=dead_letter,
+                    breaker=breaker,
+                    timeout=timeout,
+                    inline=inline,
+                    process=process,
+                ),
             )
-            self._topic(topic).add_job(job, _policy(virtual_partitions), inline)
+            self._topic(topic).add_job(job)
             return job
 
         return declare
@@ -155,7 +223,13 @@ class App:
         to: str | None = None,
         name: str | None = None,
         virtual_partitions: VirtualPartitions | int | None = None,
+        retry: Retry | None = None,
+        on_failure: OnFailure | None = None,
+        dead_letter: DeadLetter | None = None,
+        breaker: Breaker | None = None,
+        timeout: float | None = None,
         inline: bool = False,
+        process: bool = False,
     ) -> Callable[[Callable[P, R]], Stream[P, R]]:
         """Handle the records of a topic with a function of (value) or (value, ctx).
 
@@ -167,7 +241,13 @@ class App:
                 writes nothing.
             name: what logs call it; the function's name if left out.
             virtual_partitions: how the topic's partitions are split (a number is a count).
+            retry, on_failure: what is done about failures; the app's where left out.
+            dead_letter, breaker: where records go that are given up, and when too many are; the
+                app's where left out.
+            timeout: seconds an attempt may take. A coroutine is cancelled then, a process killed,
+                a thread told by `ctx.timed_out`; the attempt has failed in any case.
             inline: run it on the owner's thread, for functions that cost next to nothing.
+            process: run it in a pool of processes, for functions that keep a CPU busy.
 
         Raises:
             ConfigurationError: the declaration cannot work; says why.
@@ -175,17 +255,83 @@ class App:
 
         def declare(function: Callable[P, R]) -> Stream[P, R]:
             stream = Stream(
-                function, name=name or function.__name__, topic=topic, value=value, to=to
+                function,
+                name=name or function.__name__,
+                topic=topic,
+                value=value,
+                to=to,
+                around=self.around,
+                options=self._options(
+                    function,
+                    virtual_partitions=virtual_partitions,
+                    retry=retry,
+                    on_failure=on_failure,
+                    dead_letter=dead_letter,
+                    breaker=breaker,
+                    timeout=timeout,
+                    inline=inline,
+                    process=process,
+                ),
             )
-            self._topic(topic).set_stream(stream, _policy(virtual_partitions), inline)
+            self._topic(topic).set_stream(stream)
             return stream
 
         return declare
 
+    def process_initializer(self, function: Callable[[], R]) -> Callable[[], R]:
+        """Call a function once in every worker process (`process=True`), before its first
+        record: to load a model, open a connection, seed a generator. If it raises, the app stops.
+
+        Raises:
+            ConfigurationError: a worker process could not call it.
+
+        Example:
+            >>> @app.process_initializer              # doctest: +SKIP
+            ... def load_model() -> None: ...
+        """
+        execution_kind(function, inline=False, process=True)
+        self.process_initializers.append(function)
+        return function
+
     def _topic(self, name: str) -> Topic:
         if not name:
             raise ConfigurationError("a topic needs a name")
-        return self.topics.setdefault(name, Topic(name))
+        return self.topics.setdefault(name, Topic(name, self.dead_letter, self.breaker))
+
+    def _options(
+        self,
+        function: Callable[..., Any],
+        *,
+        virtual_partitions: VirtualPartitions | int | None,
+        retry: Retry | None,
+        on_failure: OnFailure | None,
+        dead_letter: DeadLetter | None,
+        breaker: Breaker | None,
+        timeout: float | None,
+        inline: bool,
+        process: bool,
+    ) -> HandlerOptions:
+        return HandlerOptions(
+            execution_kind(function, inline=inline, process=process),
+            Handling(retry or self.handling.retry, on_failure or self.handling.on_failure),
+            timeout,
+            virtual_partitions_policy(virtual_partitions),
+            dead_letter,
+            breaker,
+        )
+
+    @property
+    def cursors_topic(self) -> str:
+        """Where `ctx.checkpoint` saves: made when that is first called."""
+        return self.name + CURSORS_SUFFIX
+
+    @property
+    def dead_letter_topics(self) -> dict[str, list[str]]:
+        """The dead-letter topics, and the topics whose records go to each."""
+        found: dict[str, list[str]] = {}
+        for topic in self.topics.values():
+            found.setdefault(topic.dead_letter_topic, []).append(topic.name)
+        return found
 
     # -- settings and connections ------------------------------------------------------------
 
@@ -223,6 +369,16 @@ class App:
                 self._broker_object = connect(self.settings)
                 self._made_broker = True
             return self._broker_object
+
+    @property
+    def broker_address(self) -> str | None:
+        """Where other processes find the broker; None if it is an object that was passed in."""
+        with self._lock:
+            if self._broker_object is not None and not self._made_broker:
+                return None
+            return (
+                self.broker.address if self.settings.broker == "embedded" else self.settings.broker
+            )
 
     @property
     def publisher(self) -> Publisher:
@@ -278,19 +434,24 @@ class App:
         Raises:
             StreamjobsError: it cannot start, or lost its broker for good.
         """
+        from streamjobs.execution.launch import being_imported
         from streamjobs.runtime import Runtime
 
+        if being_imported():
+            raise ConfigurationError(
+                "a worker process imports the program that started it, and came to app.run(): "
+                'put that under if __name__ == "__main__"'
+            )
         logs.configure_unless_done()
         self._runtime = Runtime(self)
         return self._runtime.run(until_idle=until_idle)
+
+    def resume(self) -> None:
+        """Close the breakers that are open, and go on. From any thread."""
+        if self._runtime is not None:
+            self._runtime.resume()
 
     def stop(self) -> None:
         """End `run` in good order; may be called from any thread, and before it began to work."""
         if self._runtime is not None:
             self._runtime.stop()
-
-
-def _policy(given: VirtualPartitions | int | None) -> VirtualPartitions | None:
-    if given is None or isinstance(given, VirtualPartitions):
-        return given
-    return VirtualPartitions(given)  # which refuses what is no number

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
+from streamjobs import headers as header_names
 from streamjobs.broker.ports import Message
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.slices import RUNNING, Slice
-from streamjobs.errors import ConfigurationError, DeliveryError
+from streamjobs.errors import (
+    AttemptInterruptedError,
+    AttemptTimeoutError,
+    ConfigurationError,
+    DeliveryError,
+)
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
 from streamjobs.values import encode_value
@@ -32,16 +41,41 @@ class Context:
         attempt: 1 the first time, 2 after one failure, ...
         job: name, id and arguments of the job; None in a stream handler.
         effects: what the attempt did so far; None if nothing.
+        began: when it began, by `time.monotonic`; with a `timeout` only.
     """
 
-    __slots__ = ("_slice", "attempt", "effects", "job", "record")
+    __slots__ = ("_deadline", "_notes", "_slice", "attempt", "began", "effects", "job", "record")
 
-    def __init__(self, piece: Slice, index: int, job: JobCall | None = None) -> None:
+    def __init__(
+        self,
+        piece: Slice,
+        index: int,
+        job: JobCall | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self._slice = piece
+        self._notes: dict[str, Any] | None = None
+        self._deadline: float | None = None
+        if timeout is not None:
+            self.began = time.monotonic()
+            self._deadline = self.began + timeout
         self.record: Record = piece.records[index]
         self.attempt = piece.attempt(index)
         self.job = job
         self.effects: Effects | None = None
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """For middleware: what it has to remember between `before_attempt` and `after_attempt`."""
+        if self._notes is None:
+            self._notes = {}
+        return self._notes
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace that the record belongs to, if it says so."""
+        carried = self.record.header(header_names.TRACEPARENT)
+        return None if carried is None else carried.decode(errors="replace")
 
     @property
     def revoked(self) -> bool:
@@ -54,6 +88,53 @@ class Context:
     def stopping(self) -> bool:
         """The app is shutting down: return within `shutdown_timeout`, or be run again."""
         return self._slice.generation.stopping
+
+    @property
+    def timed_out(self) -> bool:
+        """This attempt has taken longer than its `timeout`: what it does is not kept, and it is
+        attempted again (or given up) when it returns. Stop soon.
+        """
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    @property
+    def cursor(self) -> Any:
+        """What `checkpoint` saved last for this record, by whichever attempt in whichever process;
+        None if nothing was.
+        """
+        saved = self._slice.generation.cursors.get(self.record.offset)
+        return None if saved is None else orjson.loads(saved)
+
+    def checkpoint(self, cursor: Any) -> None:
+        """Save how far this job has got: another attempt of it, here or elsewhere, finds the cursor
+        in `ctx.cursor` and can go on there. It is kept until the record is over.
+
+        A good moment to end early, too: saved first, then raised. Let it pass through.
+
+        Args:
+            cursor: anything with a JSON form, but None. Saved within milliseconds: what a crash in
+                them costs is the way from the one before.
+
+        Raises:
+            AttemptInterruptedError: the app stops or the partition goes away. The attempt does not
+                count as one; the record is run again where it is next.
+            AttemptTimeoutError: the attempt has taken longer than its `timeout`.
+            TypeError: the cursor has no JSON form.
+
+        Example:
+            >>> ctx = current_context()                       # doctest: +SKIP
+            >>> for page in range(ctx.cursor or 0, pages):    # doctest: +SKIP
+            ...     work_on(page)
+            ...     ctx.checkpoint(page + 1)
+        """
+        if cursor is None:
+            raise TypeError("a cursor is not None: that stands for the beginning")
+        self._slice.generation.cursors.save(self.record, orjson.dumps(cursor))
+        if self.revoked or self.stopping:
+            raise AttemptInterruptedError(
+                "the app stops" if self.stopping else "the partition goes to another process"
+            )
+        if self.timed_out:
+            raise AttemptTimeoutError("the attempt has taken longer than its timeout")
 
     def emit(
         self,

@@ -20,7 +20,9 @@ class Counts(Events):
     Attributes:
         done: records that succeeded.
         failed_attempts: attempts that did not.
-        discarded_records: records given up.
+        discarded_records: records given up and dropped.
+        dead_lettered_records: records given up whose dead letter is acknowledged.
+        blocked_keys: keys held by a record that failed for good.
         left_out_records: delivered twice, or complete before we got their partition.
         stale_slices: ended after their partition had gone.
         commits, failed_commits: answers of the broker.
@@ -30,12 +32,14 @@ class Counts(Events):
         self.done = 0
         self.failed_attempts = 0
         self.discarded_records = 0
+        self.dead_lettered_records = 0
+        self.blocked_keys = 0
         self.left_out_records = 0
         self.stale_slices = 0
         self.commits = 0
         self.failed_commits = 0
 
-    def settled(self, generation: Generation, records: Sequence[Record]) -> None:
+    def after_settle(self, generation: Generation, records: Sequence[Record]) -> None:
         self.done += len(records)
 
     def failed(
@@ -46,13 +50,23 @@ class Counts(Events):
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
         self.discarded_records += 1
 
+    def dead_lettered(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self.dead_lettered_records += 1
+
+    def blocked(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self.blocked_keys += 1
+
     def left_out(self, generation: Generation, records: Sequence[Record]) -> None:
         self.left_out_records += len(records)
 
     def stale(self, piece: Slice) -> None:
         self.stale_slices += 1
 
-    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
+    def after_commit(self, frozen: Mapping[Generation, Frozen]) -> None:
         self.commits += 1
 
     def commit_failed(self, commits: Sequence[Commit], error: str) -> None:

@@ -14,8 +14,9 @@ class ExitCode(IntEnum):
     """Stopped in good order: all that had started ended, and is committed."""
 
     ERROR = 1
-    """An error ended it: the broker was lost for good, or a handler raised SystemExit,
-    KeyboardInterrupt or MemoryError. What was not complete is delivered again."""
+    """An error ended it: the broker was lost for good, a record was given up with
+    `on_failure="stop"`, or a handler raised SystemExit, KeyboardInterrupt or MemoryError. What was
+    not complete is delivered again."""
 
     USAGE = 2
     """It never started: no such app, a setting or a declaration that cannot work."""

@@ -13,6 +13,7 @@ from streamjobs.engine.slices import Slice
 from streamjobs.errors import UnknownJobError
 from streamjobs.jobs import Job
 from streamjobs.record import Record
+from streamjobs.timeouts import await_within, refuse_late
 from streamjobs.wire import open_envelope
 
 __all__ = ("JobRoute", "MixedJobRoute", "WaitFor", "carried_key")
@@ -38,23 +39,27 @@ class JobRoute:
         if job is None:
             known = ", ".join(sorted(self._jobs))
             raise UnknownJobError(f"there is no job {envelope.job!r} here; known are {known}")
-        context = piece.context = Context(piece, index, job.decode(envelope))
+        context = piece.context = Context(piece, index, job.decode(envelope), job.timeout)
         return job, context
 
     def invoke(self, piece: Slice, index: int) -> Effects | None:
         """Attempt one record of a plain function."""
         job, context = self.open(piece, index)
-        assert context.job is not None
-        result = job.call(context.job)
-        if result is not None:
-            refuse_coroutine(result)
+        if job.around:
+            job.around.call(context, lambda: _call(job, context))
+        else:
+            _call(job, context)
         return context.effects
 
     async def invoke_async(self, piece: Slice, index: int) -> Effects | None:
         """Attempt one record of a coroutine function."""
         job, context = self.open(piece, index)
-        assert context.job is not None
-        await job.call(context.job)
+        if job.around:
+            await job.around.call_async(
+                context, lambda: await_within(job.call(context), job.timeout)
+            )
+        else:
+            await await_within(job.call(context), job.timeout)
         return context.effects
 
 
@@ -69,11 +74,23 @@ class MixedJobRoute:
 
     def invoke(self, piece: Slice, index: int) -> Effects | None:
         job, context = self._jobs.open(piece, index)
-        assert context.job is not None
-        result = job.call(context.job)
-        if inspect.iscoroutine(result):
-            self._wait_for(result)
+        job.around.call(context, lambda: self._call(job, context))
         return context.effects
+
+    def _call(self, job: Job[..., Any], context: Context) -> None:
+        result = job.call(context)
+        if inspect.iscoroutine(result):
+            self._wait_for(await_within(result, job.timeout))
+        elif job.timeout is not None:
+            refuse_late(context, job.timeout)
+
+
+def _call(job: Job[..., Any], context: Context) -> None:
+    result = job.call(context)
+    if result is not None:
+        refuse_coroutine(result)
+    if job.timeout is not None:
+        refuse_late(context, job.timeout)
 
 
 def carried_key(record: Record) -> bytes | None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from streamjobs import headers
 from streamjobs.broker.ports import Message
 from streamjobs.calls import Arguments, JobCall, Partitioner
-from streamjobs.engine.slices import RUNNING
+from streamjobs.context import Context
 from streamjobs.errors import (
     InvalidArgumentsError,
     UndecodableRecordError,
 )
+from streamjobs.handlers import HandlerOptions
 from streamjobs.placement import Placement
 from streamjobs.policies import PartitionKeyType
 from streamjobs.receipts import Receipt, Receipts
@@ -48,12 +49,16 @@ class Job(Generic[P, R_co]):
         partitioner: Partitioner | None,
         key: str | Partitioner | None,
         partition_key_type: PartitionKeyType,
+        options: HandlerOptions,
     ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
         self.topic = topic
         self.partition_key_type = partition_key_type
         self.function = function
+        self.options = options
+        self.timeout = options.timeout
+        self.around = app.around
         self._app = app
         self._signature = Signature(name, function)
         self._placement = Placement(name, self._signature, partitioner, key, partition_key_type)
@@ -128,9 +133,10 @@ class Job(Generic[P, R_co]):
         arguments = self._signature.decode(envelope.args, envelope.kwargs)
         return JobCall(self.name, envelope.id, self._signature.with_defaults(arguments))
 
-    def call(self, call: JobCall) -> Any:
-        """Run the function with the arguments of a call."""
-        args, kwargs = self._signature.call_arguments(call.arguments)
+    def call(self, context: Context) -> Any:
+        """Run the function with the arguments of an attempt."""
+        assert context.job is not None
+        args, kwargs = self._signature.call_arguments(context.job.arguments)
         return self.function(*args, **kwargs)
 
     # -- inside ------------------------------------------------------------------------------
@@ -146,9 +152,6 @@ class Job(Generic[P, R_co]):
         pairs: list[Header] = [(headers.JOB, self.name.encode()), (headers.ID, ident.encode())]
         if place.ordering_key is not None:
             pairs.append((headers.ORDERING_KEY, place.ordering_key))
-        trace = _traceparent()
-        if trace is not None:
-            pairs.append((headers.TRACEPARENT, trace))
         return Message(self.topic, body, place.key, pairs, place.partition), ident
 
     def _partitions(self) -> int:
@@ -156,9 +159,11 @@ class Job(Generic[P, R_co]):
 
     def _send(self, prepared: Sequence[tuple[Message, str]]) -> list[Receipt]:
         receipts = []
-        for message, ident in prepared:
+        ready = [(self.around.before_enqueue(message), ident) for message, ident in prepared]
+        for message, ident in ready:
             receipt = Receipt(ident)
             self._app.publisher.send(message, receipt.resolve)
+            self.around.after_enqueue(message, receipt)
             receipts.append(receipt)
         return receipts
 
@@ -173,9 +178,3 @@ def _split(call: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
     raise InvalidArgumentsError(
         f"enqueue_many takes job.arguments(...), tuples or mappings, not {type(call).__name__}"
     )
-
-
-def _traceparent() -> bytes | None:
-    """Inside of an attempt, the trace of the record that caused it."""
-    piece = RUNNING.get()
-    return None if piece is None else piece.records[piece.current].header(headers.TRACEPARENT)

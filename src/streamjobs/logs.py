@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
@@ -18,6 +21,7 @@ from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.slices import RUNNING, Slice
 from streamjobs.record import Record
+from streamjobs.stacks import place_of, stack_of, trace_of
 
 __all__ = ("LogEvents", "LogFormat", "configure")
 
@@ -87,15 +91,29 @@ def describe(generation: Generation, record: Record) -> dict[str, Any]:
     return fields
 
 
+TRACE_AGAIN: Final = 10.0
+"""Seconds after which the traceback of the same error, raised in the same place, is shown again."""
+
+FULL_AGAIN: Final = 30.0
+"""Seconds after which it is said again that a partition waits."""
+
+MANY_PLACES: Final = 1000
+NEVER: Final = float("-inf")
+
+
 class LogEvents(Events):
     """Rare things at info and above, a commit and a slice at debug."""
 
-    def assigned(self, generation: Generation) -> None:
+    def __init__(self) -> None:
+        self._traces_shown: dict[object, float] = {}
+        self._full_said: WeakKeyDictionary[Generation, float] = WeakKeyDictionary()
+
+    def after_assign(self, generation: Generation) -> None:
         log.info(
             "partition assigned", **_place(generation.partition), offset=generation.ledger.frontier
         )
 
-    def revoked(self, generation: Generation, lost: bool) -> None:
+    def after_revoke(self, generation: Generation, lost: bool) -> None:
         log.info("partition lost" if lost else "partition given up", **_place(generation.partition))
 
     def stale(self, piece: Slice) -> None:
@@ -105,17 +123,28 @@ class LogEvents(Events):
             offsets=[record.offset for record in piece.records[: piece.progress]][:20],
         )
 
+    def stalled(self, piece: Slice, seconds: float) -> None:
+        record = piece.records[piece.current]
+        log.warning(
+            "this attempt runs far longer than usual",
+            handler=piece.generation.route.name_of(record),
+            **describe(piece.generation, record),
+            attempt=piece.attempt(piece.current),
+            seconds=round(seconds, 1),
+            stack=stack_of(piece.worker),
+        )
+
     def failed(
         self, generation: Generation, record: Record, error: Exception, attempt: int, pause: float
     ) -> None:
+        trace = self._trace(error) if attempt == 1 else None
         log.warning(
             "attempt failed; its key waits",
             **describe(generation, record),
             attempt=attempt,
             pause=pause,
             error=f"{type(error).__name__}: {error}",
-            # The owner's thread writes this: a traceback once a record is enough.
-            exc_info=(type(error), error, error.__traceback__) if attempt == 1 else None,
+            **({"exception": trace} if trace else {}),
         )
 
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
@@ -125,10 +154,62 @@ class LogEvents(Events):
             reason=f"{type(error).__name__}: {error}",
         )
 
+    def dead_lettered(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        log.error(
+            "record dead-lettered",
+            **describe(generation, record),
+            attempts=attempt,
+            error=f"{type(error).__name__}: {error}",
+        )
+
+    def unburied(self, generation: Generation, record: Record, reason: str, pause: float) -> None:
+        log.error(
+            "dead letter not delivered; its key waits until it is",
+            **describe(generation, record),
+            reason=reason,
+            pause=pause,
+        )
+
+    def blocked(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        log.error(
+            "record failed for good; its key is blocked until a restart",
+            **describe(generation, record),
+            attempts=attempt,
+            error=f"{type(error).__name__}: {error}",
+            exc_info=(type(error), error, error.__traceback__),
+        )
+
+    def stopping_for(self, generation: Generation, record: Record, error: Exception) -> None:
+        log.error(
+            "record failed for good; the app stops and will get it again",
+            **describe(generation, record),
+            error=f"{type(error).__name__}: {error}",
+            exc_info=(type(error), error, error.__traceback__),
+        )
+
+    def deferred(self, generation: Generation, order: object) -> None:
+        log.debug(
+            "key has more waiting than is held in memory; its records will be read again",
+            **_place(generation.partition),
+            key=repr(order),
+        )
+
+    def restored(self, generation: Generation, record: Record, attempts: int, pause: float) -> None:
+        log.info(
+            "this record failed under an earlier owner",
+            **describe(generation, record),
+            attempts=attempts,
+            pause=pause,
+        )
+
     def left_out(self, generation: Generation, records: Sequence[Record]) -> None:
         log.debug("complete already", **_place(generation.partition), records=len(records))
 
-    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
+    def after_commit(self, frozen: Mapping[Generation, Frozen]) -> None:
         log.debug(
             "committed",
             offsets={str(each.partition): last.frontier for each, last in frozen.items()},
@@ -156,14 +237,55 @@ class LogEvents(Events):
             reason=reason,
         )
 
+    def suspected(self, generation: Generation, deaths: int) -> None:
+        log.warning(
+            "processes died here again and again: records run one at a time until it is known "
+            "which of them does it",
+            **_place(generation.partition),
+            offset=generation.ledger.frontier,
+            deaths=deaths,
+        )
+
+    def breaker_opened(self, generation: Generation, died: int, ended: int) -> None:
+        breaker = generation.route.breaker
+        log.error(
+            "breaker opened: too many records died; nothing of this partition starts until it is "
+            "resumed",
+            **_place(generation.partition),
+            died=died,
+            of=ended,
+            resumed_after=None if breaker is None else breaker.resume_after,
+            resume=f"python -m streamjobs resume {os.getpid()}",
+        )
+
+    def breaker_closed(self, generation: Generation) -> None:
+        log.warning("breaker closed: this partition goes on", **_place(generation.partition))
+
     def full(self, generation: Generation, order: object) -> None:
+        now = time.monotonic()
+        if now - self._full_said.get(generation, NEVER) < FULL_AGAIN:
+            return
+        self._full_said[generation] = now
         log.warning(
             "completion map is full: this partition takes nothing new until its oldest record "
             "is settled",
             **_place(generation.partition),
             offset=generation.ledger.frontier,
-            key=repr(order),
+            key="it waits for its turn" if order is None else repr(order),
         )
+
+    def _trace(self, error: Exception) -> str | None:
+        """Where it was raised; once in a while for each such place, since the owner's thread writes
+        this.
+        """
+        place = place_of(error)
+        now = time.monotonic()
+        if now - self._traces_shown.get(place, NEVER) < TRACE_AGAIN:
+            return None
+        if len(self._traces_shown) > MANY_PLACES:
+            self._traces_shown.clear()
+        self._traces_shown[place] = now
+        return trace_of(error)
 
 
 def _place(partition: TopicPartition) -> dict[str, Any]:

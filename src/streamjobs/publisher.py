@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -24,11 +25,26 @@ log = structlog.get_logger("streamjobs")
 
 
 class Topics:
-    """What is known about the cluster's topics; creates the missing ones, or refuses."""
+    """What is known about the cluster's topics; creates the missing ones, or refuses.
 
-    def __init__(self, broker: Broker, settings: Settings) -> None:
+    Args:
+        broker: where they are.
+        settings: how they are created, and whether.
+        like: by topic, others which it has to have as many partitions as, if it is created.
+        config: by topic, Kafka's own settings of it, if it is created.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        settings: Settings,
+        like: Mapping[str, Sequence[str]] = MappingProxyType({}),
+        config: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    ) -> None:
         self._broker = broker
         self._settings = settings
+        self._like = like
+        self._config = config
         self._partitions: dict[str, int] = {}
         self._asked = float("-inf")
         self._lock = threading.Lock()
@@ -54,6 +70,17 @@ class Topics:
             self._create([topic for topic in topics if topic not in self._partitions])
             return {topic: self._partitions[topic] for topic in topics}
 
+    def look_for(self, topic: str) -> int:
+        """How many partitions a topic has now; 0 if it is not there. Nothing is created.
+
+        Raises:
+            BrokerUnavailableError: nobody answered.
+        """
+        with self._lock:
+            if topic not in self._partitions:
+                self._ask()
+            return self._partitions.get(topic, 0)
+
     def knows(self, topic: str) -> bool:
         """Whether the topic was there when we last looked: no question to the broker."""
         return topic in self._partitions
@@ -71,7 +98,12 @@ class Topics:
                 'let streamjobs do it: topics="create"'
             )
         specs = [
-            TopicSpec(topic, self._settings.partitions, self._settings.replication)
+            TopicSpec(
+                topic,
+                self._wanted(topic),
+                self._settings.replication,
+                self._config.get(topic, {}),
+            )
             for topic in missing
         ]
         self._broker.create_topics(specs, _METADATA_TIMEOUT)
@@ -80,7 +112,12 @@ class Topics:
             self._ask()
             if time.monotonic() > deadline:
                 raise TopicError(f"created {', '.join(missing)}, but the broker does not show it")
-        log.info("topics created", topics=missing, partitions=self._settings.partitions)
+        log.info("topics created", topics={topic: self._partitions[topic] for topic in missing})
+
+    def _wanted(self, topic: str) -> int:
+        """How many partitions a new topic gets."""
+        models = [self._partitions.get(model, 0) for model in self._like.get(topic, ())]
+        return max(models, default=0) or self._settings.partitions
 
 
 class Publisher:

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
+from streamjobs.context import Context
 from streamjobs.engine.route import ExecutionKind, Invoke, OrderingKey, Route
-from streamjobs.errors import ConfigurationError
+from streamjobs.engine.slices import Slice
+from streamjobs.errors import ConfigurationError, UndecodableRecordError
+from streamjobs.failures.breaker import Breaker
+from streamjobs.failures.letters import DeadLetter
+from streamjobs.failures.policy import FailurePolicy, Handling
+from streamjobs.handlers import HandlerOptions
 from streamjobs.job_route import JobRoute, MixedJobRoute, WaitFor, carried_key
 from streamjobs.jobs import Job
 from streamjobs.partitioning import key_bytes
 from streamjobs.policies import VirtualPartitions
+from streamjobs.record import Record
 from streamjobs.streams import Stream
+from streamjobs.wire import open_envelope
 
 __all__ = ("Topic",)
 
 
 class Topic:
-    """What an app declared for one topic: jobs that share it, or one stream handler."""
+    """What an app declared for one topic: jobs that share it, or one stream handler.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: the topic's.
+        dead_letter: the app's default for where records go that are given up.
+        breaker: the app's default for when too many are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dead_letter: DeadLetter = DeadLetter(),  # noqa: B008  # a frozen value
+        breaker: Breaker | None = None,
+    ) -> None:
         self.name = name
         self.jobs: dict[str, Job[..., Any]] = {}
         self.stream: Stream[..., Any] | None = None
-        self.policy: VirtualPartitions | None = None
-        self._kinds: dict[str, ExecutionKind] = {}
+        self._policy: VirtualPartitions | None = None
+        self._dead_letter: DeadLetter | None = None
+        self._breaker: Breaker | None = None
+        self._default_breaker = breaker
+        self._default_dead_letter = dead_letter
 
-    def add_job(self, job: Job[..., Any], policy: VirtualPartitions | None, inline: bool) -> None:
+    def add_job(self, job: Job[..., Any]) -> None:
         """One more job on this topic.
 
         Raises:
-            ConfigurationError: its name is taken, a stream handler has the topic, or its
-                virtual partitions differ from another job's.
+            ConfigurationError: its name is taken, a stream handler has the topic, or what all
+                jobs of a topic share differs from another job's.
         """
         if self.stream is not None:
             raise ConfigurationError(
@@ -43,14 +64,10 @@ class Topic:
             raise ConfigurationError(
                 f"there are two jobs {job.name!r} on topic {self.name!r}; give one a name="
             )
-        kind = _kind(job.function, inline)
-        self._agree_on(policy)
+        self._agree_on(job.options)
         self.jobs[job.name] = job
-        self._kinds[job.name] = kind
 
-    def set_stream(
-        self, stream: Stream[..., Any], policy: VirtualPartitions | None, inline: bool
-    ) -> None:
+    def set_stream(self, stream: Stream[..., Any]) -> None:
         """The stream handler of this topic.
 
         Raises:
@@ -62,41 +79,85 @@ class Topic:
                 f"topic {self.name!r} is handled by {taken!r} already; one function can call "
                 "both, or another App (another consumer group) can have the second"
             )
-        kind = _kind(stream.function, inline)
-        self._agree_on(policy)
+        self._agree_on(stream.options)
         self.stream = stream
-        self._kinds[stream.name] = kind
 
-    def _agree_on(self, policy: VirtualPartitions | None) -> None:
-        if policy is not None and self.policy is not None and policy != self.policy:
+    def _agree_on(self, options: HandlerOptions) -> None:
+        kinds = self._kinds | {options.kind}
+        if "processes" in kinds and len(kinds) > 1:
             raise ConfigurationError(
-                f"topic {self.name!r} is split in two ways, {self.policy} and {policy}; "
-                "the jobs of one topic share its virtual partitions"
+                f"topic {self.name!r} has jobs with process=True and others without: give all of "
+                "them process=True, or those that need it a topic of their own"
             )
-        self.policy = policy or self.policy
+        self._policy = self._shared(
+            "split in two ways", "virtual partitions", self._policy, options.virtual_partitions
+        )
+        self._dead_letter = self._shared(
+            "given two dead letters", "dead-letter topic", self._dead_letter, options.dead_letter
+        )
+        self._breaker = self._shared(
+            "given two breakers", "breaker", self._breaker, options.breaker
+        )
+
+    def _shared(self, what: str, thing: str, before: Any, given: Any) -> Any:
+        if before is not None and given is not None and before != given:
+            raise ConfigurationError(
+                f"topic {self.name!r} is {what}, {before} and {given}; "
+                f"the jobs of one topic share its {thing}"
+            )
+        return before if given is None else given
 
     @property
     def virtual_partitions(self) -> VirtualPartitions:
         """How its partitions are split."""
-        return self.policy or VirtualPartitions()
+        return self._policy or VirtualPartitions()
+
+    @property
+    def dead_letter(self) -> DeadLetter:
+        """Where its records go that are given up."""
+        return self._dead_letter or self._default_dead_letter
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """The topic they go to."""
+        return self.dead_letter.topic_for(self.name)
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """When too many of its records are given up to go on."""
+        return self._breaker or self._default_breaker
 
     @property
     def execution(self) -> ExecutionKind:
         """What runs its records: threads when its handlers are of several kinds."""
-        kinds = set(self._kinds.values())
+        kinds = self._kinds
         return kinds.pop() if len(kinds) == 1 else "threads"
 
     @property
-    def handlers(self) -> Iterable[tuple[str, ExecutionKind]]:
-        """Names and kinds of its handlers."""
-        return self._kinds.items()
+    def handlers(self) -> Iterable[tuple[str, HandlerOptions]]:
+        """Names and options of its handlers."""
+        handlers = self.jobs.values() if self.stream is None else [self.stream]
+        return [(each.name, each.options) for each in handlers]
+
+    @property
+    def _kinds(self) -> set[ExecutionKind]:
+        return {options.kind for _, options in self.handlers}
 
     @property
     def outputs(self) -> list[str]:
         """Topics it is known to write to."""
         return [self.stream.to] if self.stream is not None and self.stream.to else []
 
-    def route(self, wait_for: WaitFor, max_message_bytes: int) -> Route:
+    def _handler(self, record: Record) -> Job[..., Any] | Stream[..., Any] | None:
+        """What a record is for, if there is such a handler."""
+        if self.stream is not None:
+            return self.stream
+        try:
+            return self.jobs.get(open_envelope(record).job)
+        except UndecodableRecordError:
+            return None
+
+    def route(self, wait_for: WaitFor, max_message_bytes: int, group: str) -> Route:
         """Its route, for the engine."""
         return Route(
             topic=self.name,
@@ -104,8 +165,27 @@ class Topic:
             execution=self.execution,
             invoke=self._invoke(wait_for),
             ordering_key=self._ordering_key(),
+            failures=FailurePolicy(
+                self._handling, self.dead_letter, group, self._open_context, max_message_bytes
+            ),
+            breaker=self.breaker,
             max_message_bytes=max_message_bytes,
+            sequenced_by=self.dead_letter_topic if self.dead_letter.sequenced else None,
+            handler=self._name_and_timeout,
         )
+
+    def _name_and_timeout(self, record: Record) -> tuple[str, float | None]:
+        handler = self._handler(record)
+        return ("", None) if handler is None else (handler.name, handler.options.timeout)
+
+    def _handling(self, record: Record) -> Handling:
+        handler = self._handler(record)
+        return Handling() if handler is None else handler.options.handling
+
+    def _open_context(self, piece: Slice, index: int) -> Context:
+        if self.stream is not None:
+            return Context(piece, index)
+        return JobRoute(self.jobs).open(piece, index)[1]
 
     def _ordering_key(self) -> OrderingKey | None:
         partitioner = self.virtual_partitions.partitioner
@@ -114,27 +194,11 @@ class Topic:
         return None if self.stream is not None else carried_key
 
     def _invoke(self, wait_for: WaitFor) -> Invoke:
+        kinds = self._kinds
         target = self.stream if self.stream is not None else JobRoute(self.jobs)
-        kinds = set(self._kinds.values())
         if kinds == {"asyncio"}:
             return target.invoke_async
         if "asyncio" not in kinds:
             return target.invoke
         assert isinstance(target, JobRoute)
         return MixedJobRoute(target, wait_for).invoke
-
-
-def _kind(function: Callable[..., Any], inline: bool) -> ExecutionKind:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise ConfigurationError(
-            f"{function.__name__} is a generator function: calling it runs nothing of it. Use "
-            "ctx.emit (or current_context().emit) in place of yield"
-        )
-    is_async = inspect.iscoroutinefunction(function)
-    if inline and is_async:
-        raise ConfigurationError(
-            f"{function.__name__} is a coroutine function; inline=True takes a plain one"
-        )
-    if inline:
-        return "inline"
-    return "asyncio" if is_async else "threads"

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from streamjobs.broker.ports import ConsumerOptions, Delivery, Message, Producer
+from streamjobs.broker.ports import ConsumerOptions, Delivery, Message, Producer, Reader
 from streamjobs.collector import for_streams
 from streamjobs.counts import Counts
+from streamjobs.cursor_log import TopicCursorLog
 from streamjobs.engine.events import Fanout, Observer
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
 from streamjobs.errors import ConfigurationError, DeliveryError, StreamjobsError
+from streamjobs.execution.launch import Launch, launch_for
 from streamjobs.execution.pool import WorkerPool
 from streamjobs.exit_codes import ExitCode
+from streamjobs.failures.sequence import LetterLog
 from streamjobs.logs import LogEvents
+from streamjobs.middleware import Guarded
 from streamjobs.publisher import Topics
 
 if TYPE_CHECKING:
@@ -33,6 +37,9 @@ PROGRESS_EVERY: Final = 10.0
 EMPTY_HANDED: Final = 5.0
 """Seconds a member without any partition waits for one before it counts as idle: the first
 answer of a cooperative group is often "nothing yet"."""
+
+_FOR_EVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
+"""A dead letter stays until somebody has looked at it."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -60,7 +67,9 @@ class Runtime:
         self._app = app
         self._settings = app.settings
         self._observers = observers
+        self._middleware = Guarded(app, app.middleware)
         self._signals = 0
+        self._resume = False
         self.counts = Counts()
 
     def run(self, *, until_idle: bool = False) -> ExitCode:
@@ -69,16 +78,23 @@ class Runtime:
         Raises:
             StreamjobsError: it cannot start, or lost its broker for good.
         """
+        self._middleware.before_start()
         self._ensure_topics()
-        workers = WorkerPool(self._settings.threads, self._settings.tasks)
+        workers = WorkerPool(self._settings.threads, self._settings.tasks, self._launch())
         owner = self._owner(workers, until_idle)
         log.info("running", app=self._app.name, broker=self._app.broker.address)
+        self._middleware.after_start()
         try:
             with self._catching_signals(), for_streams():
                 return self._work(owner, until_idle)
         finally:
             workers.close()
             log.info("stopped", **self.counts.as_dict())
+            self._middleware.after_stop()
+
+    def resume(self) -> None:
+        """As SIGUSR1 would: close the breakers that are open. From any thread."""
+        self._resume = True
 
     def stop(self) -> None:
         """As a first signal would: end in good order. From any thread."""
@@ -89,7 +105,13 @@ class Runtime:
     def _ensure_topics(self) -> None:
         wanted = list(self._app.topics)
         wanted += [output for topic in self._app.topics.values() for output in topic.outputs]
-        self._topics = Topics(self._app.broker, self._settings)
+        cursors, dead = self._app.cursors_topic, self._app.dead_letter_topics
+        self._topics = Topics(
+            self._app.broker,
+            self._settings,
+            like=dead | {cursors: list(self._app.topics)},
+            config=dict.fromkeys(dead, _FOR_EVER) | {cursors: {"cleanup.policy": "compact"}},
+        )
         self._topics.ensure(list(dict.fromkeys(wanted)))
 
     def _owner(self, workers: WorkerPool, until_idle: bool) -> Owner:
@@ -100,14 +122,24 @@ class Runtime:
             window_bytes=settings.window_bytes,
             commit_interval=settings.commit_interval,
             revoke_timeout=settings.revoke_timeout,
+            stall_after=settings.stall_after,
+            suspect_after=settings.suspect_after,
         )
+        producer = _EnsuringProducer(broker.producer(settings.producer_config), self._topics)
+
+        def open_reader() -> Reader:
+            return broker.reader(settings.consumer_config)
+
         owner = Owner(
             routes,
             workers,
-            _EnsuringProducer(broker.producer(settings.producer_config), self._topics),
+            producer,
             time.monotonic,
             limits,
-            Fanout(self.counts, LogEvents(), *self._observers),
+            Fanout(self.counts, LogEvents(), self._middleware, *self._observers),
+            TopicCursorLog(self._app.cursors_topic, self._topics, producer, open_reader),
+            LetterLog(self._topics, open_reader),
+            open_reader,
         )
         options = ConsumerOptions(
             group=self._app.name,
@@ -120,12 +152,21 @@ class Runtime:
         owner.attach(broker.consumer(options, owner))
         return owner
 
+    @property
+    def _largest_message(self) -> int:
+        return int(self._settings.producer_config.get("message.max.bytes", 1_000_000))
+
+    def _launch(self) -> Launch | None:
+        """How worker processes are started, where a topic wants them."""
+        if all(topic.execution != "processes" for topic in self._app.topics.values()):
+            return None
+        return launch_for(self._app, self._largest_message)
+
     def _routes(self, workers: WorkerPool) -> dict[str, Route]:
-        largest = int(self._settings.producer_config.get("message.max.bytes", 1_000_000))
         routes = {}
         for topic in self._app.topics.values():
-            route = topic.route(workers.event_loop.wait_for, largest)
-            for observer in reversed(self._observers):
+            route = topic.route(workers.event_loop.wait_for, self._largest_message, self._app.name)
+            for observer in reversed([*self._app.middleware, *self._observers]):
                 route = observer.observe(route)
             routes[topic.name] = route
         return routes
@@ -139,6 +180,9 @@ class Runtime:
             while not self._signals and owner.fatal is None:
                 owner.turn()
                 progress.tell()
+                if self._resume:
+                    self._resume = False
+                    owner.fuses.close_all()
                 if idle is not None and idle.reached():
                     break
             return self._drain(owner)
@@ -149,14 +193,14 @@ class Runtime:
 
     def _drain(self, owner: Owner) -> ExitCode:
         """Let running records end while polling goes on; then it is time to leave."""
-        asked = self._signals
+        self._middleware.before_stop()
         owner.stop()
         running = len(owner.scheduler.running)
         if running:
             log.info("stopping", slices_running=running, timeout=self._settings.shutdown_timeout)
         deadline = time.monotonic() + self._settings.shutdown_timeout
         while not owner.drained:
-            if self._signals > max(asked, 1):
+            if self._signals > 1:
                 log.warning("stopped at once by a second signal")
                 return ExitCode.AT_ONCE
             if time.monotonic() > deadline:
@@ -179,7 +223,11 @@ class Runtime:
         def count(_number: int, _frame: FrameType | None) -> None:
             self._signals += 1
 
+        def resume(_number: int, _frame: FrameType | None) -> None:
+            self._resume = True
+
         before = {number: signal.signal(number, count) for number in _SIGNALS}
+        before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, resume)
         try:
             yield
         finally:
@@ -225,7 +273,9 @@ class _Progress:
 
 
 class _EnsuringProducer(Producer):
-    """Makes missing topics the first time something is emitted to them."""
+    """Makes missing topics the first time something is written to them, and folds the partition
+    of a dead letter into what its topic has.
+    """
 
     def __init__(self, producer: Producer, topics: Topics) -> None:
         self._producer = producer
@@ -243,4 +293,7 @@ class _EnsuringProducer(Producer):
                 self._topics.partitions(message.topic)
             except StreamjobsError as error:
                 raise DeliveryError(str(error)) from error
+        if message.partition is not None:
+            count = self._topics.partitions(message.topic)
+            message = message._replace(partition=message.partition % count)
         self._producer.send(message, done)

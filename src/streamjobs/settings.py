@@ -23,6 +23,7 @@ PREFIX: Final = "STREAMJOBS_"
 
 Seconds = Annotated[float, Field(gt=0)]
 Positive = Annotated[int, Field(gt=0)]
+Limit = Annotated[int, Field(ge=0)]
 Mapped = dict[str, Any]
 
 
@@ -49,6 +50,14 @@ class Settings(BaseModel):
     revoke_timeout: Seconds = Field(
         10.0, description="seconds running handlers get when their partition goes away"
     )
+    stall_after: Seconds = Field(
+        30.0, description="seconds before an attempt that is far slower than usual is reported"
+    )
+    suspect_after: Annotated[int, Field(ge=0)] = Field(
+        3,
+        description="processes that have to die in a row before unfinished records run alone, to "
+        "find the one that does it; 0: never",
+    )
     topics: Literal["create", "require"] = Field(
         "create", description="what to do about missing topics"
     )
@@ -62,6 +71,15 @@ class Settings(BaseModel):
     )
     threads: Positive = Field(64, description="handlers at the same time on threads")
     tasks: Positive = Field(1000, description="handlers at the same time on the event loop")
+    process_workers: Positive | None = Field(
+        None, description="processes for handlers with process=True; one for each CPU if not given"
+    )
+    process_max_records: Limit = Field(
+        0, description="records after which a worker process is replaced; 0 for never"
+    )
+    process_max_mib: Limit = Field(
+        0, description="MiB of memory at which a worker process is replaced; 0 for never"
+    )
     window_records: Positive = Field(
         10_000, description="records of one partition held in memory, queued and running"
     )

@@ -11,6 +11,9 @@ from streamjobs.context import Context, refuse_coroutine
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.slices import Slice
 from streamjobs.errors import ConfigurationError
+from streamjobs.handlers import HandlerOptions
+from streamjobs.middleware import Around
+from streamjobs.timeouts import await_within, refuse_late
 from streamjobs.values import SeveralValues, decoder_for
 
 __all__ = ("Stream",)
@@ -28,7 +31,15 @@ class Stream(Generic[P, R_co]):
     __name__: str
 
     def __init__(
-        self, function: Callable[P, R_co], *, name: str, topic: str, value: Any, to: str | None
+        self,
+        function: Callable[P, R_co],
+        *,
+        name: str,
+        topic: str,
+        value: Any,
+        to: str | None,
+        options: HandlerOptions,
+        around: Around,
     ) -> None:
         functools.update_wrapper(self, function)
         self.name = name
@@ -36,6 +47,9 @@ class Stream(Generic[P, R_co]):
         self.to = to
         self.function = function
         self.value = value
+        self.options = options
+        self.timeout = options.timeout
+        self.around = around
         self._decode = decoder_for(value, topic)
         self._takes_context = _takes_context(name, function)
 
@@ -47,23 +61,44 @@ class Stream(Generic[P, R_co]):
 
     def invoke(self, piece: Slice, index: int) -> Effects | None:
         """Attempt one record of a plain function."""
+        if self.timeout is None and not self.around:
+            self._attempt(piece, index)
+        else:
+            context = piece.context = Context(piece, index, timeout=self.timeout)
+            self.around.call(context, lambda: self._attempt_within(piece, index))
+        return None if piece.context is None else piece.context.effects
+
+    async def invoke_async(self, piece: Slice, index: int) -> Effects | None:
+        """Attempt one record of a coroutine function."""
+        if self.timeout is None and not self.around:
+            await self._attempt_async(piece, index)
+        else:
+            context = piece.context = Context(piece, index, timeout=self.timeout)
+            await self.around.call_async(
+                context, lambda: await_within(self._attempt_async(piece, index), self.timeout)
+            )
+        return None if piece.context is None else piece.context.effects
+
+    def _attempt(self, piece: Slice, index: int) -> None:
         value = self._decode(piece.records[index])
         if type(value) is SeveralValues:
             for each in value.values:
                 self._output(piece, self._call(piece, index, each))
         else:
             self._output(piece, self._call(piece, index, value))
-        return None if piece.context is None else piece.context.effects
 
-    async def invoke_async(self, piece: Slice, index: int) -> Effects | None:
-        """Attempt one record of a coroutine function."""
+    def _attempt_within(self, piece: Slice, index: int) -> None:
+        self._attempt(piece, index)
+        if self.timeout is not None:
+            refuse_late(piece.context, self.timeout)
+
+    async def _attempt_async(self, piece: Slice, index: int) -> None:
         value = self._decode(piece.records[index])
         if type(value) is SeveralValues:
             for each in value.values:
                 self._output(piece, await self._call(piece, index, each))
         else:
             self._output(piece, await self._call(piece, index, value))
-        return None if piece.context is None else piece.context.effects
 
     def _call(self, piece: Slice, index: int, value: Any) -> Any:
         function: Callable[..., Any] = self.function

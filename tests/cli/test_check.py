@@ -40,13 +40,47 @@ def test_it_shows_topics_and_their_partitions(streamjobs: Streamjobs) -> None:
     assert report["topics"] == [
         {
             "topic": "user-updates",
-            "handlers": [{"name": "update", "kind": "job", "runs": "threads"}],
+            "handlers": [
+                {
+                    "name": "update",
+                    "kind": "job",
+                    "runs": "threads",
+                    "attempts": 10,
+                    "on_failure": "dead_letter",
+                    "timeout": None,
+                }
+            ],
             "virtual_partitions": 64,
             "distribution": "consistent",
             "ordering": "key",
+            "dead_letter": "user-updates.dead",
             "partitions": 1,
         }
     ]
+
+
+def test_it_shows_what_is_done_about_failures(streamjobs: Streamjobs, module: Module) -> None:
+    module(
+        "careful",
+        """
+        import streamjobs
+        app = streamjobs.App("careful", retry=streamjobs.Retry(attempts=None))
+
+        def judge(error, ctx):
+            return "block"
+
+        @app.job(topic="jobs", on_failure=judge, timeout=5)
+        def careful() -> None: ...
+
+        @app.stream("records", retry=streamjobs.Retry(attempts=3), on_failure="stop")
+        def stream(value) -> None: ...
+        """,
+    )
+    _, out, _ = streamjobs("check", "careful:app", "--offline", "--json")
+
+    job, stream = [topic["handlers"][0] for topic in json.loads(out)["topics"]]
+    assert (job["attempts"], job["on_failure"], job["timeout"]) == (None, "judge", 5)
+    assert (stream["attempts"], stream["on_failure"], stream["timeout"]) == (3, "stop", None)
 
 
 def test_an_app_that_cannot_be_imported_is_a_problem(

@@ -2,7 +2,9 @@
 
 from streamjobs.broker.ports import Commit, CommitResult
 from streamjobs.engine.committer import UNANSWERED, Committer
+from streamjobs.engine.completion_map import decode
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.notes import Notes, read_notes
 from tests.support.engine import P0, Told, generation
 
 
@@ -79,6 +81,10 @@ def test_what_the_broker_has_already_is_not_committed_again() -> None:
     assert committer.freeze([ours], 1) == []
 
 
+def notes_of(commit: Commit) -> Notes:
+    return read_notes(commit.offset, decode(commit.offset, commit.metadata).fields)
+
+
 def test_an_answer_says_nothing_about_a_generation_that_ended() -> None:
     told, ours = Told(), worked()
     committer = Committer(told)
@@ -94,7 +100,15 @@ def test_the_last_commit_does_not_wait_for_one_on_its_way() -> None:
     committer = Committer(Told())
     committer.freeze([ours], 0)
     progress(ours, 1, 2)
-    assert committer.freeze_last([ours]) == [Commit(P0, 2, "")]
+    assert [each.offset for each in committer.freeze_last([ours])] == [2]
+
+
+def test_only_the_last_commit_says_that_its_owner_ended_in_good_order() -> None:
+    ours = worked()
+    committer = Committer(Told())
+    [during] = committer.freeze([ours], 0)
+    [last] = committer.freeze_last([ours])
+    assert [notes_of(each).closed for each in (during, last)] == [False, True]
 
 
 def test_a_last_commit_that_failed_is_told() -> None:

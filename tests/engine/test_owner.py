@@ -2,21 +2,15 @@
 
 import pytest
 
-from streamjobs.broker.memory import MemoryCluster
 from streamjobs.broker.ports import Commit, Message
 from streamjobs.engine.effects import Effects
-from tests.support.engine import GROUP, P0, TOPIC, Office, cluster_with
+from tests.support.engine import GROUP, P0, TOPIC, Office, cluster_with, committed
 
 
 def emitting(*values: bytes) -> Effects:
     effects = Effects()
     effects.emits += [Message("out", value) for value in values]
     return effects
-
-
-def committed(cluster: MemoryCluster) -> int | None:
-    found = cluster.committed(GROUP, TOPIC, 0)
-    return None if found is None else found.offset
 
 
 def test_records_go_to_workers() -> None:
@@ -31,7 +25,7 @@ def test_what_is_done_is_committed_when_it_is_time() -> None:
     office.turn()
     office.hands.finish()
     office.turn()
-    assert not committed(cluster)
+    assert committed(cluster) == 0
 
     office.pass_time(1.0)
 
@@ -58,8 +52,8 @@ def test_a_commit_says_what_is_complete_above_the_slowest() -> None:
 def test_a_failed_commit_is_repeated() -> None:
     cluster = cluster_with(1)
     office = Office(cluster)
-    office.broker.faults.commits_refused = 1
     office.turn()
+    office.broker.faults.commits_refused = 1
     office.hands.finish()
     office.pass_time(1.0)
     assert office.told.failed_commits
@@ -70,8 +64,8 @@ def test_a_failed_commit_is_repeated() -> None:
 def test_a_refused_commit_is_repeated_soon_and_then_less_and_less_often() -> None:
     cluster = cluster_with(1)
     office = Office(cluster)
-    office.broker.faults.commits_refused = 100
     office.turn()
+    office.broker.faults.commits_refused = 100
     office.hands.finish()
     office.pass_time(1.0)
     for _ in range(7):

@@ -37,6 +37,16 @@ def test_accounts_updates_each_user_in_order() -> None:
     assert "101 users; user 7 is {'name': 'Ada', 'city': 'Paris'}" in output
 
 
+def test_payments_fail_are_given_up_and_replayed_in_order() -> None:
+    process = start("examples.payments")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "35 paid; 7 of them took 2 to" in output
+    assert "5 letters replayed" in output
+    assert "40 paid. eve's were made in this order: [2, 10, 18, 26, 34]" in output
+    assert "The order of each account was kept: yes" in output
+
+
 def test_the_demo_works_on_all_flights_it_is_given_and_finds_nothing_wrong() -> None:
     process = start("examples.flights", "demo", "--flights", "800", "--one-by-one", "50")
     output, _ = process.communicate(timeout=60)

@@ -22,6 +22,6 @@ def make_slice() -> MakeSlice:
         ours = generation(route=route(invoke=invoke))
         records = [record(number) for number in range(count)]
         orders = [b"k" if one_key else b"%d" % number for number in range(count)]
-        return Slice(ours, ours.virtual_partitions[0], records, orders, {})
+        return Slice(ours, ours.virtual_partitions[0], records, orders, {}, {})
 
     return make

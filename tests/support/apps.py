@@ -8,6 +8,7 @@ from streamjobs.broker.memory import MemoryBroker, MemoryCluster
 from streamjobs.broker.ports import Message
 from streamjobs.counts import Counts
 from streamjobs.exit_codes import ExitCode
+from streamjobs.failures.letters import Letter, read_letter
 from streamjobs.record import Header, Record
 from streamjobs.runtime import Runtime
 
@@ -66,6 +67,10 @@ class Stage:
         """The only record on a topic."""
         (record,) = self.records(topic)
         return record
+
+    def letter(self, topic: str) -> Letter:
+        """The only dead letter on a topic."""
+        return read_letter(self.record(topic))
 
     def committed(self, topic: str, partition: int = 0) -> int:
         """How far the app's group has got."""

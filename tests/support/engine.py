@@ -6,6 +6,7 @@ from typing import Any
 
 from streamjobs.broker.memory import MemoryBroker, MemoryCluster
 from streamjobs.broker.ports import Commit, ConsumerOptions, Message, TopicPartition
+from streamjobs.cursor_log import TopicCursorLog
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.events import Events
 from streamjobs.engine.generation import Generation
@@ -16,14 +17,19 @@ from streamjobs.engine.ports import Execution, Workers
 from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
+from streamjobs.failures.sequence import LetterLog
 from streamjobs.policies import VirtualPartitions
+from streamjobs.publisher import Topics
 from streamjobs.record import Record
+from streamjobs.settings import Settings
 
 TOPIC = "in"
 P0 = TopicPartition(TOPIC, 0)
 
 MakeSlice = Callable[..., Slice]
 GROUP = "group"
+EPOCH = 1_700_000_000.0
+"""The time of day at which an `Office` opens, in seconds since the epoch."""
 
 
 def record(offset: int, key: bytes | None = b"k", value: bytes = b"") -> Record:
@@ -81,8 +87,14 @@ class Told(Events):
         self.failed_commits: list[str] = []
         self.undelivered_offsets: list[int] = []
         self.unreadable_reasons: list[str] = []
+        self.dead_offsets: list[int] = []
+        self.unburied_pauses: list[float] = []
+        self.blocked_offsets: list[int] = []
+        self.restored_attempts: list[tuple[int, int, float]] = []
+        self.suspected_after: list[int] = []
+        self.breakers_opened: list[tuple[int, int]] = []
 
-    def settled(self, generation: Generation, records: Sequence[Record]) -> None:
+    def after_settle(self, generation: Generation, records: Sequence[Record]) -> None:
         self.settled_offsets += offsets(records)
 
     def stale(self, piece: Slice) -> None:
@@ -99,7 +111,7 @@ class Told(Events):
     def left_out(self, generation: Generation, records: Sequence[Record]) -> None:
         self.left_out_offsets += offsets(records)
 
-    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
+    def after_commit(self, frozen: Mapping[Generation, Frozen]) -> None:
         self.commits += [each.frontier for each in frozen.values()]
 
     def commit_failed(self, commits: Sequence[Commit], error: str) -> None:
@@ -107,6 +119,28 @@ class Told(Events):
 
     def undelivered(self, generation: Generation, record: Record, error: str) -> None:
         self.undelivered_offsets.append(record.offset)
+
+    def dead_lettered(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self.dead_offsets.append(record.offset)
+
+    def unburied(self, generation: Generation, record: Record, reason: str, pause: float) -> None:
+        self.unburied_pauses.append(pause)
+
+    def blocked(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self.blocked_offsets.append(record.offset)
+
+    def restored(self, generation: Generation, record: Record, attempts: int, pause: float) -> None:
+        self.restored_attempts.append((record.offset, attempts, pause))
+
+    def suspected(self, generation: Generation, deaths: int) -> None:
+        self.suspected_after.append(deaths)
+
+    def breaker_opened(self, generation: Generation, died: int, ended: int) -> None:
+        self.breakers_opened.append((died, ended))
 
     def unreadable(self, partition: TopicPartition, offset: int, reason: str) -> None:
         self.unreadable_reasons.append(reason)
@@ -210,6 +244,9 @@ class Hands(Workers, Execution):
         finished, self._finished = self._finished, []
         return finished
 
+    def cancel(self, piece: Slice) -> None:
+        """Nothing can be: a handler that does not end is what happens in life."""
+
     def close(self) -> None:
         self.slices.clear()
 
@@ -238,18 +275,37 @@ class Hands(Workers, Execution):
 class Office:
     """An owner on a Kafka in memory, turned by hand, with a clock that stands still."""
 
-    def __init__(self, cluster: MemoryCluster, name: str = "a", **limits: Any) -> None:
-        self.now = 0.0
+    def __init__(
+        self,
+        cluster: MemoryCluster,
+        name: str = "a",
+        handling: Mapping[str, Any] | None = None,
+        now: float = 0.0,
+        **limits: Any,
+    ) -> None:
+        self.now = now
         self.told = Told()
         self.hands = Hands()
         self.broker = MemoryBroker(cluster, name)
         self.owner = Owner(
-            {TOPIC: route(VirtualPartitions(64))},
+            {TOPIC: route(VirtualPartitions(64), **(handling or {}))},
             self.hands,
             self.broker.producer({}),
             lambda: self.now,
             Limits(**{"commit_interval": 1.0, "revoke_timeout": 0.0} | limits),
             self.told,
+            TopicCursorLog(
+                "cursors",
+                Topics(self.broker, Settings()),
+                self.broker.producer({}),
+                lambda: self.broker.reader({}),
+                lambda: self.now,
+            ),
+            LetterLog(
+                Topics(self.broker, Settings()), lambda: self.broker.reader({}), lambda: self.now
+            ),
+            lambda: self.broker.reader({}),
+            lambda: EPOCH + self.now,
         )
         options = ConsumerOptions(GROUP, [TOPIC], report_ends=True)
         self.owner.attach(self.broker.consumer(options, self.owner))
@@ -265,9 +321,21 @@ class Office:
         self.turn()
 
 
+def committed(cluster: MemoryCluster) -> int | None:
+    """What the group has committed of the one partition."""
+    found = cluster.committed(GROUP, TOPIC, 0)
+    return None if found is None else found.offset
+
+
+def die(cluster: MemoryCluster, name: str) -> None:
+    """A process ends on the spot, and the group notices."""
+    cluster.kill(name)
+    cluster.expire(name)
+
+
 def cluster_with(count: int, keys: Collection[bytes] = ()) -> MemoryCluster:
     """One partition with so many records, each of its own key if no keys are given."""
-    cluster = MemoryCluster({TOPIC: 1, "out": 1}, blocking=False)
+    cluster = MemoryCluster({TOPIC: 1, "out": 1, "cursors": 1}, blocking=False)
     names = list(keys)
     for number in range(count):
         key = names[number % len(names)] if names else b"%d" % number

@@ -53,6 +53,14 @@ class Worker:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(within)
 
+    def send(self, signal_number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(signal_number)
+
+    def wait(self, within: float = WITHIN) -> int:
+        """Wait until it has ended; returns the exit code."""
+        return self._process.wait(within)
+
     def __enter__(self) -> Self:
         return self
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from streamjobs import App, Context, VirtualPartitions
+from streamjobs import App, Context, Retry, VirtualPartitions
 from streamjobs.errors import ConfigurationError
 from streamjobs.testing import Event, Guarantee, GuaranteeViolatedError, simulate
 from streamjobs.testing.history import Finished, Settled, Started
@@ -284,7 +284,7 @@ def test_so_is_one_that_looks_at_the_end() -> None:
 def test_a_handler_that_fails_for_ever_breaks_no_loss() -> None:
     app = App("app")
 
-    @app.stream("clicks")
+    @app.stream("clicks", retry=Retry(attempts=None, wait=5.0))
     def click(value: dict[str, int]) -> None:
         if value["n"] == 3:
             raise ValueError("I do not like three")

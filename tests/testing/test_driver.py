@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from streamjobs import App, Context, current_context
+from streamjobs import App, Context, DeadLetter, Discard, Retry, current_context, fibonacci
 from streamjobs.errors import UndecodableRecordError
+from streamjobs.failures.policy import Outcome
 from streamjobs.testing import KeyOrder, StillFailingError, TestDriver
 from streamjobs.testing.history import Committed, Started
 
@@ -153,7 +154,7 @@ def test_what_a_handler_raises_fails_the_test(app: App) -> None:
         assert [failure.attempt for failure in driver.failures] == [1]
 
 
-def test_a_record_that_is_discarded_fails_the_test(app: App) -> None:
+def test_a_record_that_is_given_up_fails_the_test(app: App) -> None:
     app.stream("clicks")(lambda value: None)
 
     with TestDriver(app) as driver:
@@ -161,7 +162,7 @@ def test_a_record_that_is_discarded_fails_the_test(app: App) -> None:
         with pytest.raises(UndecodableRecordError):
             driver.run_until_idle()
         [failure] = driver.failures
-        assert failure.discarded
+        assert failure.dead_lettered
         driver.run_until_idle()
         assert driver.committed("clicks") == {0: 1}
 
@@ -171,7 +172,7 @@ def flaky(app: App) -> list[int]:
     """Fails three times; returns the numbers of its attempts."""
     attempts: list[int] = []
 
-    @app.stream("clicks")
+    @app.stream("clicks", retry=Retry(jitter=0))
     def click(value: object) -> None:
         attempts.append(current_context().attempt)
         if len(attempts) < 4:
@@ -202,7 +203,7 @@ def test_each_pause_that_ends_while_time_passes_is_followed_by_its_attempt(app: 
 
 
 def test_a_record_that_fails_for_a_day_is_reported(app: App) -> None:
-    @app.stream("clicks")
+    @app.stream("clicks", retry=Retry(attempts=None, jitter=0))
     def click(value: dict[str, int]) -> None:
         if value["n"] == 1:
             raise ValueError("never")
@@ -250,7 +251,7 @@ def test_a_driver_with_nothing_to_do_is_idle(app: App) -> None:
     app.stream("clicks")(lambda value: None)
     with TestDriver(app) as driver:
         driver.run_until_idle()
-        assert driver.committed("clicks") == {}
+        assert not any(driver.committed("clicks").values())
 
 
 def test_thousands_of_records_are_worked_off(app: App) -> None:
@@ -296,3 +297,214 @@ def test_the_app_is_itself_again_afterwards(app: App) -> None:
     with TestDriver(app) as second:
         job.enqueue()
     assert len(first.outputs("jobs")) == len(second.outputs("jobs")) == 1
+
+
+# Failures, as the handlers' policies say.
+
+
+def test_attempts_that_are_used_up_end_in_a_dead_letter(app: App) -> None:
+    @app.stream("clicks", retry=Retry(attempts=3, wait=10, jitter=0))
+    def click(value: object) -> None:
+        raise ConnectionError("away")
+
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {"n": 1}, key="a", headers=[("h", b"v")])
+        driver.run_until_idle()
+
+        [letter] = driver.dead_letters()
+        assert (letter.record.key, letter.record.value) == (b"a", b'{"n":1}')
+        assert list(letter.record.headers) == [("h", b"v")]
+        assert (letter.death.attempts, letter.death.message) == (3, "away")
+        assert (letter.death.first, letter.death.last) == (0, 20)
+        assert [each.attempt for each in driver.failures] == [1, 2, 3]
+        assert [each.dead_lettered for each in driver.failures] == [False, False, True]
+        assert driver.committed("clicks") == {0: 1}
+        driver.check()
+
+
+def test_pauses_of_all_kinds_take_virtual_time(app: App) -> None:
+    @app.stream("clicks", retry=Retry(attempts=4, wait=fibonacci(first=60), jitter=0))
+    def click(value: object, ctx: Context) -> None:
+        if ctx.attempt == 2:
+            raise Retry.later(3600)
+        raise ConnectionError("away")
+
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {})
+        driver.run_until_idle()
+        started = [event.at for event in driver.history if isinstance(event, Started)]
+        assert started == [0, 60, 3660, 3780]
+
+
+def test_later_records_of_a_key_run_when_the_letter_is_written(app: App) -> None:
+    seen = []
+
+    @app.stream("clicks", retry=Retry(attempts=2, wait=100, jitter=0))
+    def click(value: dict[str, int], ctx: Context) -> None:
+        seen.append((value["n"], ctx.attempt))
+        if value["n"] == 1:
+            raise ConnectionError("away")
+
+    with TestDriver(app, on_error="retry") as driver:
+        for number, key in enumerate("aab", start=1):
+            driver.send("clicks", {"n": number}, key=key)
+        driver.run_until_idle()
+        driver.check()
+
+    assert seen[-1] == (2, 1)
+    assert set(seen[:-1]) == {(1, 1), (3, 1), (1, 2)}
+
+
+def test_jobs_of_one_topic_have_their_own_retries(app: App) -> None:
+    attempts: list[str] = []
+
+    def fail(name: str) -> None:
+        attempts.append(name)
+        raise ConnectionError(name)
+
+    @app.job(topic="jobs", retry=Retry(attempts=1))
+    def once() -> None:
+        fail("once")
+
+    @app.job(topic="jobs", retry=Retry(attempts=3, wait=1), dead_letter=DeadLetter("graveyard"))
+    def thrice() -> None:
+        fail("thrice")
+
+    @app.job(topic="jobs", retry=Retry(attempts=2, wait=1), on_failure="discard")
+    def never_mind() -> None:
+        fail("never mind")
+
+    with TestDriver(app, on_error="retry") as driver:
+        for job in (once, thrice, never_mind):
+            job.enqueue()
+        driver.run_until_idle()
+
+        deaths = {each.death.message: each.death.attempts for each in driver.dead_letters()}
+        assert deaths == {"once": 1, "thrice": 3}
+        assert {each.place.topic for each in driver.dead_letters()} == {"graveyard"}
+        assert [each.attempt for each in driver.failures if each.discarded] == [1]
+        driver.check()
+
+    assert sorted(attempts) == ["never mind"] * 2 + ["once"] + ["thrice"] * 3
+
+
+def test_the_dead_letters_of_one_topic_can_be_asked_for(app: App) -> None:
+    app.job(topic="jobs")(lambda: None)
+    app.stream("clicks")(lambda value: None)
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("jobs", b"no call")
+        driver.send("clicks", b"no json")
+        driver.run_until_idle()
+
+        assert [each.record.id for each in driver.dead_letters("jobs")] == ["jobs/0/0"]
+        assert [each.record.id for each in driver.dead_letters("clicks")] == ["clicks/0/0"]
+        assert len(driver.dead_letters()) == 2
+        assert driver.dead_letters("typo") == []
+
+
+def test_what_is_no_letter_is_none(app: App) -> None:
+    app.stream("clicks")(lambda value: None)
+    with TestDriver(app) as driver:
+        driver.send("clicks.dead", {"not": "a letter"})
+        assert driver.dead_letters() == []
+
+
+def test_a_handler_may_give_its_record_up(app: App) -> None:
+    @app.stream("clicks")
+    def click(value: object, ctx: Context) -> None:
+        ctx.emit("out", "x")
+        raise Discard("the account was closed")
+
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {})
+        driver.run_until_idle()
+        assert [each.discarded for each in driver.failures] == [True]
+        assert driver.dead_letters() == driver.outputs("out") == []
+        assert driver.committed("clicks") == {0: 1}
+
+
+def test_a_blocked_key_is_left_and_the_others_are_worked_off(app: App) -> None:
+    seen = []
+
+    @app.stream("clicks", retry=Retry(attempts=2, wait=5), on_failure="block")
+    def click(value: dict[str, int]) -> None:
+        if value["n"] == 1:
+            raise ValueError("never")
+        seen.append(value["n"])
+
+    with TestDriver(app, on_error="retry") as driver:
+        for number, key in enumerate("aababb", start=1):
+            driver.send("clicks", {"n": number}, key=key)
+        driver.run_until_idle()
+
+        assert seen == [3, 5, 6]
+        assert [each.blocked for each in driver.failures] == [False, True]
+        assert driver.committed("clicks") == {0: 0}
+        driver.check()
+
+
+def test_an_app_that_stops_raises_what_it_stopped_for(app: App) -> None:
+    @app.stream("clicks", retry=Retry(attempts=1), on_failure="stop")
+    def click(value: object) -> None:
+        raise ValueError("no way")
+
+    with TestDriver(app, on_error="retry") as driver:
+        driver.send("clicks", {})
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no way"):
+                driver.run_until_idle()
+        assert driver.dead_letters() == []
+
+
+def test_a_function_of_the_apps_decides_for_all_its_handlers() -> None:
+    def judge(error: Exception, ctx: Context) -> Outcome:
+        return "discard" if ctx.job is None and ctx.record.topic == "clicks" else "dead_letter"
+
+    app = App("shop", retry=Retry(attempts=1), on_failure=judge)
+
+    @app.job(topic="jobs")
+    def job() -> None:
+        raise ValueError("job")
+
+    @app.stream("clicks")
+    def click(value: object) -> None:
+        raise ValueError("click")
+
+    with TestDriver(app, on_error="retry") as driver:
+        job.enqueue()
+        driver.send("clicks", {})
+        driver.run_until_idle()
+        assert [each.record.topic for each in driver.dead_letters()] == ["jobs"]
+        assert [each.record.topic for each in driver.failures if each.discarded] == ["clicks"]
+
+
+def test_an_error_that_is_raised_leaves_the_record_to_its_policy(app: App) -> None:
+    @app.stream("clicks", retry=Retry(attempts=2, wait=10))
+    def click(value: object) -> None:
+        raise ValueError("no")
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", {})
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"):
+                driver.run_until_idle()
+        driver.run_until_idle()
+        assert [each.death.attempts for each in driver.dead_letters()] == [2]
+
+
+def test_letters_stand_on_the_partition_with_the_records_number(app: App) -> None:
+    @app.stream("clicks", retry=Retry(attempts=1))
+    def click(value: object) -> None:
+        raise ValueError("no")
+
+    with TestDriver(app, partitions=3, on_error="retry") as driver:
+        for number in (2, 0, 1):
+            driver.send("clicks", {}, partition=number)
+        driver.run_until_idle()
+        assert [
+            (each.place.partition, each.record.partition) for each in driver.dead_letters()
+        ] == [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+        ]

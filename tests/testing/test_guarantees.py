@@ -12,7 +12,9 @@ import pytest
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.testing import (
     CommitNeverAhead,
+    DeadLetterKeepsOrder,
     Event,
+    EveryRecordSettledOnce,
     Guarantee,
     GuaranteeViolatedError,
     History,
@@ -27,6 +29,8 @@ from streamjobs.testing.guarantees import standard
 from streamjobs.testing.history import (
     Accepted,
     Assigned,
+    Blocked,
+    Buried,
     Committed,
     Crashed,
     Delivered,
@@ -35,11 +39,14 @@ from streamjobs.testing.history import (
     Frozen,
     Jumped,
     Removed,
+    Restored,
     Revoked,
     Revoking,
     Sent,
     Settled,
     Started,
+    Suspected,
+    Unburied,
 )
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
@@ -80,6 +87,50 @@ def ran(offset: int, name: str = "p1/1", order: str | None = "ada", at: float = 
 
 def committed(frontier: int, completed: Any = (), name: str = "p1/1", at: float = 0.0) -> Event:
     return Committed(at, name.partition("/")[0], name, P, frontier, completed)
+
+
+def revoked(name: str = "p1/1", lost: bool = False) -> Event:
+    return Revoked(0.0, name.partition("/")[0], name, P, lost)
+
+
+def buried(
+    offset: int,
+    member: str = "p1",
+    order: str | None = "ada",
+    partition: int = 0,
+    attempts: int = 1,
+    **others: Any,
+) -> Event:
+    place = TopicPartition("orders.dead", partition)
+    error = others.pop("error", "ValueError")
+    return Buried(0.0, member, P, offset, order, place, 0, attempts, error, **others)
+
+
+def unburied(offset: int, name: str = "p1/1") -> Event:
+    return Unburied(0.0, name.partition("/")[0], name, P, offset)
+
+
+def blocked(offset: int, name: str = "p1/1") -> Event:
+    return Blocked(0.0, name.partition("/")[0], name, P, offset)
+
+
+def took_in(*offsets: int, name: str = "p1/1") -> Event:
+    records = tuple((offset, "ada", 0) for offset in offsets)
+    return Accepted(0.0, name.partition("/")[0], name, P, records)
+
+
+def failed(offset: int, name: str = "p1/1", order: str | None = "ada") -> list[Event]:
+    return [started(offset, name, order), finished(offset, name, error="ValueError: no")]
+
+
+def died(offset: int, name: str = "p1/1", **others: Any) -> list[Event]:
+    """It failed for good, its letter was written and acknowledged."""
+    member = name.partition("/")[0]
+    return [
+        *failed(offset, name),
+        buried(offset, member, **others),
+        settled(offset, name, how="dead-lettered"),
+    ]
 
 
 def flat(*parts: Event | Iterable[Event]) -> list[Event]:
@@ -305,7 +356,46 @@ def test_what_was_emitted_has_to_be_there() -> None:
     assert "what it emitted is not there" in found.claim
 
 
+def test_a_blocked_record_and_those_behind_it_may_be_left() -> None:
+    holds(
+        NoLoss(), sent(0, 1), sent(2, order="bob"), assigned(), took_in(0, 1, 2), failed(0),
+        blocked(0), ran(2, order="bob"), committed(0, ((2, 1),)), revoked(),
+    )  # fmt: skip
+
+
+def test_nothing_else_may_be_left_with_them() -> None:
+    history = flat(sent(0, 1), sent(2, order="bob"), assigned(), failed(0), blocked(0))
+    assert "offset 2 " in violation(NoLoss(), history).claim
+    found = violation(NoLoss(), history, ran(2, order="bob"), committed(0))
+    assert found.claim == "offset 2 of orders[0] was never committed"
+
+
+def test_those_before_it_may_not_be_left() -> None:
+    found = violation(NoLoss(), sent(0, 1), assigned(), failed(1), blocked(1))
+    assert found.claim == "offset 0 of orders[0] was never settled"
+
+
+def test_one_without_order_holds_only_itself() -> None:
+    found = violation(NoLoss(), sent(0, 1, order=None), assigned(), failed(0), blocked(0))
+    assert found.claim == "offset 1 of orders[0] was never settled"
+
+
+def test_who_takes_it_in_next_has_to_attempt_it_again() -> None:
+    history = flat(sent(0), assigned(), took_in(0), failed(0), blocked(0), assigned("p2/1"))
+    holds(NoLoss(), history)
+    violation(NoLoss(), history, took_in(0, name="p2/1"))
+    holds(NoLoss(), history, took_in(0, name="p2/1"), failed(0, "p2/1"), blocked(0, "p2/1"))
+
+
 # CommitNeverAhead.
+
+
+def test_a_commit_before_the_letter_is_in_the_log_is_ahead() -> None:
+    history = flat(sent(0), assigned(), failed(0), settled(0, how="dead-lettered"))
+    holds(CommitNeverAhead(), history, committed(1))
+    holds(CommitNeverAhead(letters=True), history, buried(0), committed(1))
+    found = violation(CommitNeverAhead(letters=True), history, committed(1))
+    assert "offset 0 complete, which had no dead letter in the log" in found.claim
 
 
 def test_a_commit_of_what_is_done_is_not_ahead() -> None:
@@ -459,6 +549,212 @@ def test_where_nobody_could_act_nobody_waited(meanwhile: Event) -> None:
     holds(OnlyFailingKeyWaits(within=2.0), waiting(meanwhile, started(2, order="bob", at=60.0)))
 
 
+def test_a_key_goes_on_when_its_dead_letter_is_acknowledged() -> None:
+    history = waiting(started(2, order="bob", at=0.2), finished(2, at=0.3))
+    acknowledged = settled(0, how="dead-lettered", at=60.0)
+    holds(OnlyFailingKeyWaits(within=2.0), history, acknowledged, lane_3(started(1, at=60.5)))
+    found = violation(
+        OnlyFailingKeyWaits(within=2.0), history, acknowledged, lane_3(started(1, at=63.0))
+    )
+    assert found.claim.startswith("offset 1 of key 'ada' waited 3.0 s")
+
+
+def test_a_record_that_is_given_up_waits_no_longer() -> None:
+    holds(
+        OnlyFailingKeyWaits(within=2.0),
+        waiting(
+            settled(0, how="discarded", at=0.2),
+            started(2, order="bob", at=0.3),
+            finished(2, at=0.4),
+            started(1, at=0.5),
+            finished(1, at=0.6),
+            settled(9, at=60.0),
+        ),
+    )
+
+
+# EveryRecordSettledOnce.
+
+
+def test_each_way_to_end_is_an_end() -> None:
+    holds(
+        EveryRecordSettledOnce(letters=True), sent(0, 1, 2), assigned(), ran(0), died(1),
+        failed(2), settled(2, how="discarded"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["done", "discarded", "dead-lettered"])
+def test_a_second_end_in_one_assignment_is_one_too_many(how: str) -> None:
+    found = violation(EveryRecordSettledOnce(), sent(0), assigned(), ran(0), settled(0, how=how))
+    assert found.claim == f"offset 0 of orders[0] was {how} when it was done already (p1)"
+
+
+def test_after_a_crash_before_the_commit_it_may_end_again_in_another_way() -> None:
+    holds(
+        EveryRecordSettledOnce(letters=True), sent(0), assigned(), ran(0), Crashed(1.0, "p1"),
+        assigned("p2/1"), died(0, "p2/1"),
+    )  # fmt: skip
+
+
+def test_after_the_commit_it_may_not() -> None:
+    found = violation(
+        EveryRecordSettledOnce(letters=True), sent(0), assigned(), ran(0), committed(1),
+        assigned("p2/1"), died(0, "p2/1"),
+    )  # fmt: skip
+    assert "was dead-lettered, though p1 had committed its end (p2)" in found.claim
+
+
+def test_what_is_complete_from_the_beginning_does_not_end_again() -> None:
+    found = violation(EveryRecordSettledOnce(), sent(0), assigned(completed=((0, 1),)), settled(0))
+    assert "was done when it was complete from the beginning" in found.claim
+
+
+def test_an_end_without_a_letter_is_no_dead_letter() -> None:
+    history = flat(sent(0), assigned(), failed(0), settled(0, how="dead-lettered"))
+    holds(EveryRecordSettledOnce(), history)
+    found = violation(EveryRecordSettledOnce(letters=True), history)
+    assert "was dead-lettered, and its letter is not in the log" in found.claim
+
+
+def test_the_letter_has_to_be_there_before() -> None:
+    violation(
+        EveryRecordSettledOnce(letters=True), sent(0), assigned(), failed(0),
+        settled(0, how="dead-lettered"), buried(0),
+    )  # fmt: skip
+
+
+def test_the_letter_of_another_process_does_not_count_but_one_of_nobody_knows_whom_does() -> None:
+    history = flat(sent(0), assigned(), failed(0))
+    dead = settled(0, how="dead-lettered")
+    violation(EveryRecordSettledOnce(letters=True), history, buried(0, "p2"), dead)
+    holds(EveryRecordSettledOnce(letters=True), history, buried(0, ""), dead)
+
+
+@pytest.mark.parametrize("how", ["done", "discarded"])
+def test_whose_letter_is_written_ends_in_no_other_way(how: str) -> None:
+    found = violation(
+        EveryRecordSettledOnce(letters=True), sent(0), assigned(), failed(0), buried(0),
+        settled(0, how=how),
+    )  # fmt: skip
+    assert f"was {how}, though its letter had been written" in found.claim
+
+
+def test_a_letter_for_what_is_over_is_one_too_many() -> None:
+    found = violation(EveryRecordSettledOnce(letters=True), sent(0), assigned(), ran(0), buried(0))
+    assert "got a letter when it was done" in found.claim
+
+
+def test_a_second_letter_is_written_only_where_the_first_may_have_failed() -> None:
+    history = flat(sent(0), assigned(), failed(0), buried(0))
+    holds(EveryRecordSettledOnce(letters=True), history, unburied(0), buried(0))
+    found = violation(EveryRecordSettledOnce(letters=True), history, buried(0))
+    assert "got a second letter, though nobody had said that the first failed" in found.claim
+
+
+def test_another_process_may_write_another_letter() -> None:
+    holds(
+        EveryRecordSettledOnce(letters=True), sent(0), assigned(), failed(0), buried(0),
+        Crashed(1.0, "p1"), assigned("p2/1"), died(0, "p2/1"),
+    )  # fmt: skip
+
+
+# DeadLetterKeepsOrder.
+
+
+def test_letters_in_the_order_of_their_records_are_in_order() -> None:
+    holds(DeadLetterKeepsOrder(), sent(0, 1, 2), assigned(), died(0), ran(1), died(2))
+
+
+def test_a_letter_behind_that_of_a_later_record_is_not() -> None:
+    found = violation(
+        DeadLetterKeepsOrder(), sent(0, 1), assigned(), failed(0), failed(1), buried(1), buried(0)
+    )
+    assert found.claim == (
+        "the letter of offset 0 of orders[0] was written behind that of the later offset 1 of "
+        "its key"
+    )
+
+
+def test_letters_of_different_keys_and_of_none_have_no_order() -> None:
+    holds(
+        DeadLetterKeepsOrder(), sent(0, order="ada"), sent(1, order="bob"), sent(2, 3, order=None),
+        assigned(), failed(0), failed(1), failed(2), failed(3), buried(1, order="bob"),
+        buried(0, order="ada"), buried(3, order=None), buried(2, order=None),
+    )  # fmt: skip
+
+
+def test_after_a_crash_the_letters_of_a_key_may_be_written_again_in_order() -> None:
+    holds(
+        DeadLetterKeepsOrder(), sent(0, 1), assigned(), died(0), died(1), Crashed(1.0, "p1"),
+        assigned("p2/1"), died(0, "p2/1"), died(1, "p2/1"),
+    )  # fmt: skip
+
+
+def test_but_not_from_a_later_one_on_and_then_back() -> None:
+    found = violation(
+        DeadLetterKeepsOrder(), sent(0, 1), assigned(), died(0), died(1), Crashed(1.0, "p1"),
+        assigned("p2/1", completed=((1, 1),)), died(0, "p2/1"),
+    )  # fmt: skip
+    assert "was written while the later offset 1 of its key was complete" in found.claim
+
+
+def test_a_letter_that_was_not_answered_may_be_written_again() -> None:
+    holds(DeadLetterKeepsOrder(), sent(0), assigned(), failed(0), buried(0), buried(0))
+
+
+def test_the_letters_of_a_key_stand_in_one_partition() -> None:
+    found = violation(DeadLetterKeepsOrder(), sent(0, 1), assigned(), died(0), died(1, partition=1))
+    assert "stands in orders.dead[1], the key's other letters in orders.dead[0]" in found.claim
+
+
+@pytest.mark.parametrize("what", ["key", "value", "headers"])
+def test_a_letter_has_what_its_record_had(what: str) -> None:
+    found = violation(
+        DeadLetterKeepsOrder(), sent(0), assigned(), failed(0), buried(0, changed=what)
+    )
+    assert f"has another {what} than its record" in found.claim
+
+
+def test_who_has_lost_the_partition_buries_nobody() -> None:
+    found = violation(DeadLetterKeepsOrder(), sent(0), assigned(), failed(0), revoked(), buried(0))
+    assert "was written by p1, which had lost the partition" in found.claim
+
+
+def test_who_does_not_know_it_yet_may() -> None:
+    holds(
+        DeadLetterKeepsOrder(), sent(0), assigned(), failed(0), Expired(1.0, "p1"),
+        assigned("p2/1"), buried(0),
+    )  # fmt: skip
+
+
+def test_an_attempt_from_before_a_reassignment_buries_nobody() -> None:
+    found = violation(
+        DeadLetterKeepsOrder(), sent(0), assigned(), started(0), revoked(), assigned("p1/2"),
+        finished(0, error="ValueError: no"), buried(0),
+    )  # fmt: skip
+    assert "where no attempt of this assignment had failed" in found.claim
+
+
+def test_an_attempt_that_succeeded_buries_nobody() -> None:
+    violation(
+        DeadLetterKeepsOrder(), sent(0), assigned(), failed(0), started(0, attempt=2), finished(0),
+        buried(0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        buried(0, attempts=0, order=None),
+        buried(0, attempts=2, error="streamjobs.errors.PoisonRecordError"),
+        buried(0, member=""),
+    ],
+    ids=["could not be attempted", "kills its process", "nobody knows whose it is"],
+)
+def test_some_are_buried_without_an_attempt(letter: Event) -> None:
+    holds(DeadLetterKeepsOrder(), sent(0), assigned(), letter)
+
+
 # All of them.
 
 
@@ -483,7 +779,7 @@ def test_a_violation_is_a_failed_assertion() -> None:
     assert issubclass(GuaranteeViolatedError, AssertionError)
 
 
-@pytest.mark.parametrize("guarantee", standard(), ids=lambda guarantee: guarantee.name)
+@pytest.mark.parametrize("guarantee", standard(letters=True), ids=lambda guarantee: guarantee.name)
 def test_the_documentation_has_the_words_of_the_code(guarantee: Guarantee) -> None:
     words = inspect.getdoc(type(guarantee))
     assert words is not None
@@ -508,6 +804,11 @@ EVERY = flat(
     finished(0, error="ValueError: no", at=0.5),
     finished(0, emits=2, at=0.6),
     settled(0, at=0.7),
+    Blocked(0.71, "p1", "p1/1", P, 0),
+    Buried(0.72, "p1", P, 0, "ada", TopicPartition("orders.dead", 3), 7, 2, "ValueError", "key"),
+    Unburied(0.73, "p1", "p1/1", P, 0),
+    Restored(0.74, "p1", "p1/1", P, 0),
+    Suspected(0.75, "p1", "p1/1", P),
     Delivered(0.8, P, 0),
     committed(1, ((5, 2),), at=0.9),
     Revoking(1.0, "p1", "p1/1"),

@@ -14,6 +14,7 @@ from streamjobs.app import App
 from streamjobs.cli.loading import load
 from streamjobs.cli.options import AppName, Broker
 from streamjobs.errors import StreamjobsError
+from streamjobs.failures.policy import OnFailure
 from streamjobs.routes import Topic
 
 __all__ = ("check",)
@@ -66,13 +67,25 @@ def _describe(topic: Topic) -> dict[str, Any]:
     return {
         "topic": topic.name,
         "handlers": [
-            {"name": name, "kind": "stream" if topic.stream else "job", "runs": kind}
-            for name, kind in topic.handlers
+            {
+                "name": name,
+                "kind": "stream" if topic.stream else "job",
+                "runs": options.kind,
+                "attempts": options.handling.retry.attempts,
+                "on_failure": _outcome(options.handling.on_failure),
+                "timeout": options.timeout,
+            }
+            for name, options in topic.handlers
         ],
         "virtual_partitions": policy.count,
         "distribution": policy.distribution,
         "ordering": policy.ordering,
+        "dead_letter": topic.dead_letter_topic,
     }
+
+
+def _outcome(chosen: OnFailure) -> str:
+    return getattr(chosen, "__name__", repr(chosen)) if callable(chosen) else chosen
 
 
 def _notes(topic: Topic) -> list[str]:

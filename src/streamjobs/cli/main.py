@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from streamjobs.cli import broker, check, enqueue, run, simulate
+from streamjobs.cli import broker, check, enqueue, resume, run, simulate
+from streamjobs.cli.dlq import dlq
 from streamjobs.errors import AppNotFoundError as NotFound
 from streamjobs.errors import ConfigurationError, InvalidArgumentsError, StreamjobsError
 from streamjobs.exit_codes import ExitCode
@@ -30,6 +31,8 @@ cli.command()(enqueue.enqueue)
 cli.command()(check.check)
 cli.command()(broker.broker)
 cli.command()(simulate.simulate)
+cli.command()(resume.resume)
+cli.add_typer(dlq)
 
 
 def _show_version(wanted: bool) -> None:

@@ -38,7 +38,7 @@ class Committer:
         for generation in generations:
             if generation.dirty:
                 generation.dirty = False
-                frozen = generation.ledger.freeze()
+                frozen = generation.freeze()
                 if frozen != generation.committed:
                     self._on_its_way[generation] = frozen
         self._deadline = now + UNANSWERED
@@ -48,7 +48,7 @@ class Committer:
 
     def freeze_last(self, generations: Iterable[Generation]) -> list[Commit]:
         """What to commit before these generations end, whatever is on its way."""
-        frozen = [(generation, generation.ledger.freeze()) for generation in generations]
+        frozen = [(generation, generation.freeze(closed=True)) for generation in generations]
         self._last = {each: last for each, last in frozen if last != each.committed}
         return _commits(self._last.items())
 
@@ -64,14 +64,14 @@ class Committer:
         for generation, frozen in self._on_its_way.items():
             generation.committed = frozen
         acknowledged, self._on_its_way = self._on_its_way, {}
-        self._events.committed(acknowledged)
+        self._events.after_commit(acknowledged)
 
     def answered_last(self, result: CommitResult) -> None:
         """The broker's answer to what `freeze_last` returned."""
         if result.error is None:
             for generation, frozen in self._last.items():
                 generation.committed = frozen
-            self._events.committed(self._last)
+            self._events.after_commit(self._last)
         else:
             self._events.commit_failed(result.commits, result.error)
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from streamjobs.engine.base32768 import BITS, FIRST, NotPackedError, pack, unpack
+
 __all__ = (
     "BITSET_SPAN",
     "MAP_CHARACTERS",
@@ -28,14 +30,12 @@ one is the client's."""
 MAP_CHARACTERS: Final = 3480
 """The map's share; the rest is for the attempts of parked keys, changelog ends and the frame."""
 
-_FIRST: Final = 0x3400
-_BITS: Final = 15
 _VERSION: Final = "sj1"
 _SEPARATOR: Final = "|"
 _RUNS, _BITSET, _CHECK = "r", "b", "k"
 _CHECK_CHARACTERS: Final = 3
 
-BITSET_SPAN: Final = MAP_CHARACTERS * _BITS
+BITSET_SPAN: Final = MAP_CHARACTERS * BITS
 """How many offsets from the frontier on fit whatever their pattern is."""
 
 MAX_SPAN: Final = 1 << 22
@@ -59,7 +59,7 @@ class Decoded(NamedTuple):
 
 def runs_capacity(span: int) -> int:
     """How many runs fit, whatever their pattern, when they end within `span` offsets."""
-    return (MAP_CHARACTERS - 1) * _BITS // (2 * max(span, 1).bit_length())
+    return (MAP_CHARACTERS - 1) * BITS // (2 * max(span, 1).bit_length())
 
 
 def encode(frontier: int, runs: Runs, fields: Mapping[str, str] | None = None) -> str:
@@ -73,7 +73,7 @@ def encode(frontier: int, runs: Runs, fields: Mapping[str, str] | None = None) -
     if not parts:
         return ""
     body = _SEPARATOR.join([_VERSION, *parts]) + _SEPARATOR
-    return body + _CHECK + _pack(f"{_checksum(body, frontier):045b}")
+    return body + _CHECK + pack(f"{_checksum(body, frontier):045b}")
 
 
 def decode(frontier: int, metadata: str) -> Decoded:
@@ -91,14 +91,14 @@ def decode(frontier: int, metadata: str) -> Decoded:
     body, check = metadata[: -_CHECK_CHARACTERS - 1], metadata[-_CHECK_CHARACTERS - 1 :]
     if check[:1] != _CHECK or not body.endswith(_SEPARATOR):
         raise UnreadableMetadataError("its end is missing")
-    if int(_unpack(check[1:]), 2) != _checksum(body, frontier):
+    if int(_bits(check[1:]), 2) != _checksum(body, frontier):
         raise UnreadableMetadataError("its checksum does not fit it and its offset")
     fields = {part[0]: part[1:] for part in body.split(_SEPARATOR)[1:] if part}
     runs: Runs = ()
     if _RUNS in fields:
         runs = _decode_runs(frontier, fields.pop(_RUNS))
     elif _BITSET in fields:
-        runs = list(ones(_unpack(fields.pop(_BITSET)), frontier))
+        runs = list(ones(_bits(fields.pop(_BITSET)), frontier))
     if runs and runs[-1][0] + runs[-1][1] - frontier > MAX_SPAN:
         raise UnreadableMetadataError("its map reaches further than any of ours")
     return Decoded(runs, fields)
@@ -118,9 +118,9 @@ def _encode_map(frontier: int, runs: Runs) -> str:
     """Runs or bitset, whichever has fewer characters; both sizes are known before."""
     end = runs[-1][0] + runs[-1][1] - frontier
     width = end.bit_length()
-    if 1 + -(-2 * len(runs) * width // _BITS) < -(-end // _BITS):
-        return _RUNS + chr(_FIRST + width) + _pack(_run_bits(frontier, runs, width))
-    return _BITSET + _pack(_set_bits(frontier, runs))
+    if 1 + -(-2 * len(runs) * width // BITS) < -(-end // BITS):
+        return _RUNS + chr(FIRST + width) + pack(_run_bits(frontier, runs, width))
+    return _BITSET + pack(_set_bits(frontier, runs))
 
 
 def _run_bits(frontier: int, runs: Runs, width: int) -> str:
@@ -143,10 +143,10 @@ def _set_bits(frontier: int, runs: Runs) -> str:
 
 
 def _decode_runs(frontier: int, text: str) -> Runs:
-    width = ord(text[0]) - _FIRST if text else 0
+    width = ord(text[0]) - FIRST if text else 0
     if not 0 < width <= MAX_SPAN.bit_length():
         raise UnreadableMetadataError("its runs have no width")
-    bits = _unpack(text[1:])
+    bits = _bits(text[1:])
     runs = []
     at = frontier
     for place in range(0, len(bits) - 2 * width + 1, 2 * width):
@@ -164,23 +164,8 @@ def _checksum(body: str, frontier: int) -> int:
     return crc32(f"{frontier}{_SEPARATOR}{body}".encode(errors="surrogatepass"))
 
 
-def _pack(bits: str) -> str:
-    """15 bits a character, the first bit highest, the last character filled with zeros.
-
-    Eight characters at a time: they are 15 whole bytes, and small integers are fast.
-    """
-    count = -(-len(bits) // _BITS)
-    padded = bits + "0" * (-len(bits) % 120)
-    data = int(padded or "0", 2).to_bytes(len(padded) // 8, "big")
-    text: list[str] = []
-    for place in range(0, len(data), 15):
-        group = int.from_bytes(data[place : place + 15], "big")
-        text += [chr(_FIRST + (group >> shift & 0x7FFF)) for shift in range(105, -1, -15)]
-    return "".join(text[:count])
-
-
-def _unpack(text: str) -> str:
-    values = [ord(character) - _FIRST for character in text]
-    if any(not 0 <= value < 1 << _BITS for value in values):
-        raise UnreadableMetadataError("it has characters outside of its alphabet")
-    return "".join([f"{value:015b}" for value in values])
+def _bits(text: str) -> str:
+    try:
+        return unpack(text)
+    except NotPackedError as error:
+        raise UnreadableMetadataError(str(error)) from None

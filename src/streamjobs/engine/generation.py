@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine.completion_map import Runs
+from streamjobs.engine.cursors import Cursors
+from streamjobs.engine.deferred import Deferred
 from streamjobs.engine.distribution import Distributor, distributor_for
 from streamjobs.engine.effects import Waiting
 from streamjobs.engine.ledger import Frozen, Ledger
+from streamjobs.engine.notes import Attempts, Notes, write_notes
 from streamjobs.engine.orders import Order
 from streamjobs.engine.route import Route
+from streamjobs.engine.troubles import Trouble
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.record import Record
 
-__all__ = ("Generation", "Trouble")
+if TYPE_CHECKING:
+    from streamjobs.engine.holds import Holds
 
+__all__ = ("Gate", "Generation")
 
-@dataclass(slots=True)
-class Trouble:
-    """A record that failed and has to be attempted again; its order is parked meanwhile."""
-
-    offset: int
-    attempts: int
-    error: Exception
-    due: float
+Gate = Literal["opening", "quarantine", "breaker", "cursors", "letters"]
+"""Why nothing of a generation may start as usual. "opening": the broker does not know yet that it
+has an owner, so that a death would go unnoticed. "quarantine": its records run one at a time.
+"breaker": too many have died. "cursors", "letters": it is not read yet where its long jobs had got
+to, or which of its keys have letters that hold them.
+"""
 
 
 class Generation:
@@ -37,39 +41,71 @@ class Generation:
         ledger: what is complete.
         virtual_partitions: what waits and what runs.
         troubles: by order, the failed record at the head of its line.
+        deferred: records that are remembered by their offsets alone.
+        cursors: how far its long jobs have got.
+        holds: which of its keys have letters that hold back what comes later; None if none can.
+        is_mixed: whether records of several orders have come.
+        refused: by offset, why a record must not be attempted; it fails with that on its turn.
         revoked, stopping: told to the handlers; `halted` is either.
         held: records in memory that are not settled; `held_bytes` their size.
         backlog: records that were read but do not fit into the completion map yet.
-        full: whether that was so when the owner last looked.
+        full: whether that was so when the owner last looked; `full_at` where the frontier was then.
         unacknowledged: by order, records that are over while something emitted by them, or by
             an earlier one of the order, has not arrived; the outbox keeps it.
         emitting: how many of them wait for an answer about what they emitted themselves.
+        notes: what the owner before us noted; `past` are the attempts it knew of, until their
+            records are read again.
+        gates: why nothing may start yet, see `Gate`.
+        trial: the offset of the record that runs alone, while one does.
+        suspects: how many of its records have to run alone, one after another; those below
+            `horizon` only, which is what had been read when the first one did.
         committed: what the broker is known to have.
         dirty: whether anything happened since the last freeze.
     """
 
     __slots__ = (
+        "__weakref__",
+        "_accused",
         "_distributor",
+        "_ends",
+        "_lonely_deaths",
+        "_stuck_at",
         "backlog",
         "committed",
+        "cursors",
+        "deferred",
         "dirty",
         "emitting",
         "full",
+        "full_at",
+        "gates",
         "halted",
         "held",
         "held_bytes",
+        "holds",
+        "horizon",
+        "is_mixed",
         "ledger",
         "partition",
+        "past",
+        "refused",
         "revoked",
         "route",
         "stopping",
+        "suspects",
+        "trial",
         "troubles",
         "unacknowledged",
         "virtual_partitions",
     )
 
     def __init__(
-        self, partition: TopicPartition, route: Route, frontier: int, completed: Runs = ()
+        self,
+        partition: TopicPartition,
+        route: Route,
+        frontier: int,
+        completed: Runs = (),
+        notes: Notes = Notes(),  # noqa: B008  # a frozen value
     ) -> None:
         self.partition = partition
         self.route = route
@@ -78,6 +114,20 @@ class Generation:
             VirtualPartition(index) for index in range(route.virtual_partitions.count)
         ]
         self.troubles: dict[Order, Trouble] = {}
+        self.cursors = Cursors()
+        self.holds: Holds | None = None
+        self.deferred = Deferred()
+        self.is_mixed = False
+        self.refused: dict[int, Exception] = {}
+        self.past = dict(notes.attempts)
+        self.gates: set[Gate] = set()
+        self.trial: int | None = None
+        self.suspects = 0
+        self.horizon = 0
+        self._ends = notes.ends
+        self._accused = notes.accused if notes.lonely_deaths else None
+        self._lonely_deaths = notes.lonely_deaths
+        self._stuck_at = self.ledger.frontier
         self.emitting = 0
         self.unacknowledged: dict[Order, deque[Waiting]] = {}
         self.revoked = False
@@ -87,6 +137,7 @@ class Generation:
         self.held_bytes = 0
         self.backlog: list[Record] = []
         self.full = False
+        self.full_at = -1
         self.committed: Frozen | None = None
         self.dirty = False
         self._distributor: Distributor = distributor_for(
@@ -107,6 +158,10 @@ class Generation:
         """Queue a registered record; returns the virtual partition it went to."""
         return self._distributor.push(order, record)
 
+    def home(self, order: Order) -> VirtualPartition:
+        """Where records of this order are queued."""
+        return self._distributor.home(order)
+
     def lane_of(self, order: Order) -> VirtualPartition | None:
         """Where records of this order wait; None if none does."""
         return next((lane for lane in self.virtual_partitions if lane.holds(order)), None)
@@ -114,6 +169,32 @@ class Generation:
     def release(self, lane: VirtualPartition, orders: Sequence[Order]) -> None:
         """A slice with these orders ended: those with nothing pending are free to move."""
         self._distributor.release(lane, orders)
+
+    def freeze(self, *, closed: bool = False) -> Frozen:
+        """The progress of this moment, to be committed; `closed` when the generation ends in good
+        order with it.
+        """
+        frontier = self.ledger.frontier
+        trial = self.trial
+        if trial is not None and self.ledger.is_complete(trial):
+            trial = None  # it has survived
+        accused = self._accused
+        if accused is not None and self.ledger.is_complete(accused):
+            accused = None
+        troubled = [
+            Attempts(each.offset, each.attempts, each.first, each.until)
+            for each in self.troubles.values()
+        ]
+        fields = write_notes(
+            frontier,
+            [*self.past.values(), *troubled],
+            closed=closed,
+            ends=self._ends if frontier == self._stuck_at else 0,
+            trial=trial,
+            accused=-1 if accused is None else accused,
+            lonely_deaths=0 if accused is None else self._lonely_deaths,
+        )
+        return self.ledger.freeze(fields)
 
     def fence(self, order: Order) -> VirtualPartition:
         """Park an order which still runs under an older generation of the same partition."""

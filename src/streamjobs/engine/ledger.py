@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from streamjobs.engine import completion_map
@@ -11,6 +12,7 @@ from streamjobs.engine.completion_map import Runs
 __all__ = ("Frozen", "Ledger")
 
 _TRIM: Final = 1 << 16
+_NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Frozen(NamedTuple):
@@ -132,10 +134,12 @@ class Ledger:
             yield start + shift, stop - start
             start = done.find(1, stop)
 
-    def freeze(self) -> Frozen:
-        """The frontier and the completion map of this moment, to be committed together."""
+    def freeze(self, fields: Mapping[str, str] = _NO_FIELDS) -> Frozen:
+        """The frontier and the completion map of this moment, to be committed together; with
+        further fields of the metadata.
+        """
         frontier = self.frontier
-        return Frozen(frontier, completion_map.encode(frontier, list(self.runs())))
+        return Frozen(frontier, completion_map.encode(frontier, list(self.runs()), fields))
 
     def _runs_at_most(self) -> int:
         """Runs there can ever be, if what is pending completes in the worst order."""

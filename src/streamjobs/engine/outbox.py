@@ -11,6 +11,7 @@ from streamjobs.broker.ports import Delivery, Message, Producer
 from streamjobs.engine.effects import Effects, Waiting
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.orders import Order
+from streamjobs.engine.troubles import Burial
 from streamjobs.errors import DeliveryError
 from streamjobs.record import Record
 
@@ -52,6 +53,16 @@ class Outbox:
         generation.emitting += 1
         for message in emits:
             self._send(message, lambda delivery: self._answered(generation, order, entry, delivery))
+
+    def bury(self, burial: Burial, answered: Callable[[Burial, Delivery], None]) -> None:
+        """Send a dead letter; `answered` is called once, when it is known what became of it."""
+        burial.generation.emitting += 1
+
+        def done(delivery: Delivery) -> None:
+            burial.generation.emitting -= 1
+            answered(burial, delivery)
+
+        self._send(burial.letter, done)
 
     def poll(self) -> None:
         """Take in acknowledgements that have come."""

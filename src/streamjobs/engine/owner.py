@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from streamjobs.broker.ports import (
     Assigned,
     CommitResult,
     Consumer,
+    Delivery,
     Listener,
     Producer,
+    Reader,
     TopicPartition,
 )
 from streamjobs.engine import completion_map
 from streamjobs.engine.committer import Committer
 from streamjobs.engine.completion_map import Runs, UnreadableMetadataError
-from streamjobs.engine.events import Events
+from streamjobs.engine.cursors import CursorLog
+from streamjobs.engine.events import Events, Fanout
+from streamjobs.engine.fuses import Fuses
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.holds import HoldLog
 from streamjobs.engine.intake import Intake
+from streamjobs.engine.ledger import Frozen
+from streamjobs.engine.notes import Notes, read_notes
 from streamjobs.engine.outbox import Outbox
-from streamjobs.engine.ports import Workers
+from streamjobs.engine.ports import Execution, Workers
+from streamjobs.engine.quarantine import Quarantine
 from streamjobs.engine.reloads import Reloads
+from streamjobs.engine.rereader import Rereader
 from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
+from streamjobs.engine.stalls import Stalls
+from streamjobs.engine.troubles import Burial
+from streamjobs.errors import PoisonRecordError
 from streamjobs.record import Record
 
 __all__ = ("Limits", "Owner")
@@ -35,6 +48,9 @@ BUSY_WAIT: Final = 0.001
 
 IDLE_WAIT: Final = 0.05
 """Seconds to wait for the broker while nothing runs; it answers at once when a record comes."""
+
+CONVICTED_AFTER: Final = 2
+"""Processes that have to die while a record runs alone: one could have been killed from outside."""
 
 COMMIT_AGAIN: Final = 0.05
 """Seconds until a commit that was refused is tried again, doubled each time up to the interval:
@@ -49,12 +65,17 @@ class Limits:
         window_records, window_bytes: held in memory for one partition, queued and running.
         commit_interval: seconds between commits.
         revoke_timeout: seconds that running records get when their partition goes away.
+        stall_after: seconds that an attempt may run before it can count as stalled.
+        suspect_after: how many owners in a row have to die at the same frontier before the
+            records there run alone; 0 for never.
     """
 
     window_records: int = 10_000
     window_bytes: int = 64 * 1024 * 1024
     commit_interval: float = 1.0
     revoke_timeout: float = 10.0
+    stall_after: float = 30.0
+    suspect_after: int = 3
 
 
 class Owner(Listener):
@@ -67,6 +88,10 @@ class Owner(Listener):
         clock: monotonic seconds.
         limits: see `Limits`.
         events: told about everything that happens.
+        cursor_log: where long jobs' cursors are kept.
+        hold_log: where it stands which keys have letters.
+        open_reader: for records that have to be read again; called when it is first needed.
+        wall: seconds since the epoch.
     """
 
     def __init__(
@@ -77,8 +102,15 @@ class Owner(Listener):
         clock: Callable[[], float],
         limits: Limits,
         events: Events,
+        cursor_log: CursorLog,
+        hold_log: HoldLog,
+        open_reader: Callable[[], Reader],
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self.scheduler = Scheduler(routes, events)
+        self.fuses = Fuses(routes, clock)
+        if self.fuses:
+            events = Fanout(events, self.fuses)
+        self.scheduler = Scheduler(routes, events, wall, limits.window_records)
         self.joined = False
         self.stopping = False
         self.fatal: BaseException | None = None
@@ -93,7 +125,13 @@ class Owner(Listener):
         self._commit_again = COMMIT_AGAIN
         self._undeliverable: dict[Generation, None] = {}
         self._reloads = Reloads()
+        self._quarantine = Quarantine(self.scheduler)
+        self._stalls = Stalls(self.scheduler.usual_seconds, limits.stall_after)
+        self._cursor_log = cursor_log
+        self._hold_log = hold_log
+        self._rereader = Rereader(open_reader, self.scheduler, limits.window_records)
         self._ended: set[TopicPartition] = set()
+        self._lost: dict[TopicPartition, Frozen | None] = {}
         self._quiet = True
         self._patience = limits.revoke_timeout
         self._consumer: Consumer
@@ -120,8 +158,11 @@ class Owner(Listener):
             self._outbox.poll()
         if not self.stopping and (self._undeliverable or self._reloads.pending):
             self._reload()
-        taken = self._poll()
+        self._read_logs()
+        taken = self._poll() or self._rereader.turn(self._clock())
         started = self._start()
+        for piece, seconds in self._stalls.look(self.scheduler.running, self._clock()):
+            self._events.stalled(piece, seconds)
         self._commit_when_due()
         self._quiet = not (merged or taken or started)
 
@@ -129,18 +170,58 @@ class Owner(Listener):
         merged = False
         for piece in self._workers.collect(wait):
             merged = True
-            if piece.fatal is not None:
-                self.fatal = self.fatal or piece.fatal
-                self.stop()
+            self._stop_for(piece.fatal)
             self.scheduler.finish(piece, self._clock(), self._outbox.keep)
+            self._stop_for(self.scheduler.troubles.fatal)
+        self._bury()
         return merged
+
+    def _stop_for(self, fatal: BaseException | None) -> None:
+        if fatal is not None and self.fatal is None:
+            self.fatal = fatal
+            self.stop()
+
+    def _bury(self) -> None:
+        for burial in self.scheduler.troubles.take_burials():
+            if self.scheduler.is_current(burial.generation):
+                self._outbox.bury(burial, self._buried)
+
+    def _buried(self, burial: Burial, delivery: Delivery) -> None:
+        if delivery.error is None:
+            self.scheduler.buried(burial, delivery.offset, self._outbox.keep)
+        else:
+            self.scheduler.unburied(burial, delivery.error, self._clock())
+
+    def _read_logs(self) -> None:
+        """Write cursors that were saved, and hand over what was read of earlier ones, and of dead
+        letters.
+        """
+        for generation in self._generations:
+            if generation.cursors:
+                self._cursor_log.write(generation.cursors.take())
+        for partition, cursors in self._cursor_log.turn():
+            ours = self.scheduler.generations.get(partition)
+            if ours is not None:
+                ours.cursors.load(cursors)
+                self.scheduler.open_gate(ours, "cursors")
+        for partition in self._hold_log.turn():
+            if partition in self.scheduler.generations:
+                self.scheduler.open_gate(self.scheduler.generations[partition], "letters")
+
+    def _save_last_cursors(self, generations: Iterable[Generation]) -> None:
+        """The next owner has to find them."""
+        saved = [each for generation in generations for each in generation.cursors.take()]
+        if saved:
+            self._cursor_log.write(saved)
+            self._cursor_log.flush(self._limits.revoke_timeout)
 
     def _poll(self) -> bool:
         now = self._clock()
         limit = 0 if self.stopping else self._intake.limit(self._generations, now)
         self._pause_and_resume(now)
         if not limit:
-            if not self._intake.must_serve(now):
+            # Nothing starts before the answer to the opening commit was served.
+            if not self._is_opening and not self._intake.must_serve(now):
                 return False
             limit = 0 if self.stopping else self._intake.peek()
         batches = self._consumer.poll(limit, self._wait(now))
@@ -148,13 +229,19 @@ class Owner(Listener):
             generation = self.scheduler.generations.get(partition)
             if generation is not None:
                 self._ended.discard(partition)
-                self.scheduler.accept(generation, records)
+                self.scheduler.accept(generation, records, now)
         return bool(batches)
+
+    @property
+    def _is_opening(self) -> bool:
+        return not self.stopping and any("opening" in each.gates for each in self._generations)
 
     def _wait(self, now: float) -> float:
         """How long the broker may keep us: not at all while something else could happen."""
         if not self._quiet or self.scheduler.running or self._waits_for_acks or self.stopping:
             return 0
+        if self._rereader.busy:
+            return BUSY_WAIT
         timer = self.scheduler.next_timer()
         until = self._next_commit if timer is None else min(timer, self._next_commit)
         return max(0.0, min(IDLE_WAIT, until - now))
@@ -170,29 +257,59 @@ class Owner(Listener):
         if self.stopping:
             return False
         self.scheduler.wake(self._clock())
+        self._bury()
+        if self.fuses:
+            self._heed_fuses()
         self._take_backlogs()
+        if self._quarantine.is_on(self._generations, self._clock()):
+            return self._start_alone()
         started = False
         for kind in self.scheduler.kinds:
             execution = self._workers.execution(kind)
             slices = self.scheduler.start(kind, execution.free)
             if slices:
                 started = True
-                for piece in slices:
-                    self._events.started(piece)
-                execution.start(slices)
+                self._hand_over(execution, slices)
         return started
+
+    def _heed_fuses(self) -> None:
+        """Stop partitions whose breaker has opened, and let go on those whose breaker closed."""
+        self.fuses.close_due()
+        for generation in self._generations:
+            fuse = self.fuses.of(generation.partition.topic)
+            if fuse is not None and "breaker" not in generation.gates:
+                self.scheduler.close_gate(generation, "breaker")
+                self._events.breaker_opened(generation, fuse.died, fuse.ended)
+            elif fuse is None and "breaker" in generation.gates:
+                self._events.breaker_closed(generation)
+                self.scheduler.open_gate(generation, "breaker")
+
+    def _start_alone(self) -> bool:
+        piece = self._quarantine.turn(self._generations)
+        if piece is None:
+            self._next_commit = self._clock()  # which it may wait for
+            return False
+        self._hand_over(self._workers.execution(piece.generation.route.execution), [piece])
+        return True
+
+    def _hand_over(self, execution: Execution, slices: Sequence[Slice]) -> None:
+        for piece in slices:
+            self._events.started(piece)
+        execution.start(slices)
 
     def _take_backlogs(self) -> None:
         """Register what has room now; says once that a map is full, and whose record it is."""
         for generation in self._generations:
-            if generation.backlog:
-                self.scheduler.accept(generation, ())
+            frontier = generation.ledger.frontier
+            if generation.backlog and generation.full_at != frontier:
+                generation.full_at = frontier  # before that moves, it is of no use to look
+                self.scheduler.accept(generation, (), self._clock())
                 if generation.backlog and not generation.full:
                     self._events.full(generation, self.scheduler.holder(generation))
             generation.full = bool(generation.backlog)
 
     @property
-    def _generations(self) -> Iterable[Generation]:
+    def _generations(self) -> Collection[Generation]:
         return self.scheduler.generations.values()
 
     # -- commits -----------------------------------------------------------------------------
@@ -205,6 +322,7 @@ class Owner(Listener):
         self._harvest(self.scheduler.running)
         commits = self._committer.freeze(self._generations, now)
         if commits:
+            self._events.before_commit(commits)
             self._consumer.commit(commits)
 
     def _harvest(self, pieces: Iterable[Slice]) -> None:
@@ -215,6 +333,7 @@ class Owner(Listener):
         """What these generations got done, before they end."""
         commits = self._committer.freeze_last(generations)
         if commits:
+            self._events.before_commit(commits)
             result = self._consumer.commit_now(commits, self._limits.revoke_timeout)
             self._committer.answered_last(result)
 
@@ -231,8 +350,12 @@ class Owner(Listener):
         self.stop()
         self._patience = 0.0
         self._harvest(self.scheduler.running)
+        self._save_last_cursors(self._generations)
         self._commit_last(list(self._generations))
         self._consumer.close()
+        self._rereader.close()
+        self._cursor_log.close()
+        self._hold_log.close()
 
     @property
     def drained(self) -> bool:
@@ -279,6 +402,7 @@ class Owner(Listener):
         now = self._clock()
         for generation in self._undeliverable:
             if self.scheduler.is_current(generation):
+                self._events.before_revoke(generation)
                 self._end(generation, lost=False)
                 self._consumer.pause(generation.partition)
                 self._reloads.request(generation.partition, now)
@@ -287,33 +411,69 @@ class Owner(Listener):
             assigned = self._consumer.rewind(partition)
             self._consumer.resume(partition)
             if assigned is not None:
-                self.on_assigned([assigned])
+                self._adopt(assigned, *self._read_metadata(assigned), died=False)
 
     # -- the group's decisions (Listener) ----------------------------------------------------
 
     def on_assigned(self, assigned: Sequence[Assigned]) -> None:
         self.joined = True
         for each in assigned:
-            generation = self.scheduler.assign(each.partition, each.offset, self._completed(each))
-            if self.stopping:
-                generation.stop()
-            self._events.assigned(generation)
+            runs, notes = self._read_metadata(each)
+            died = each.committed >= 0 and not notes.closed and not self._was_ours(each)
+            self._adopt(each, runs, _after_death(notes) if died else notes, died)
 
-    def _completed(self, assigned: Assigned) -> Runs:
+    def _adopt(self, assigned: Assigned, runs: Runs, notes: Notes, died: bool) -> Generation:
+        self._events.before_assign(assigned.partition)
+        generation = self.scheduler.assign(assigned.partition, assigned.offset, runs, notes)
+        if self.stopping:
+            generation.stop()
+        self._events.after_assign(generation)
+        enough = self._limits.suspect_after
+        if died and notes.lonely_deaths >= CONVICTED_AFTER:
+            self._convict(generation, notes.accused)
+        elif enough and (notes.lonely_deaths or notes.ends >= enough):
+            self._events.suspected(generation, notes.ends)
+            self._quarantine.admit(generation)
+        self.scheduler.close_gate(generation, "opening")
+        self.scheduler.close_gate(generation, "cursors")
+        self._cursor_log.load(generation.partition)
+        if generation.route.sequenced_by is not None:
+            self.scheduler.close_gate(generation, "letters")
+            self._hold_log.load(generation)
+        generation.dirty = True
+        self._next_commit = self._clock()
+        return generation
+
+    def _was_ours(self, assigned: Assigned) -> bool:
+        """Whether nobody has owned this partition since it was lost here, where nobody died."""
+        last = self._lost.pop(assigned.partition, None)
+        return last is not None and last == (assigned.committed, assigned.metadata)
+
+    def _convict(self, generation: Generation, offset: int) -> None:
+        """Processes before us died while they ran nothing but this record."""
+        generation.refused[offset] = PoisonRecordError(
+            "processes died again and again with it, the last ones while they ran nothing else"
+        )
+
+    def _read_metadata(self, assigned: Assigned) -> tuple[Runs, Notes]:
         if not assigned.metadata:
-            return ()
+            return (), Notes()
         try:
-            return completion_map.decode(assigned.committed, assigned.metadata).runs
+            decoded = completion_map.decode(assigned.committed, assigned.metadata)
         except UnreadableMetadataError as error:
             self._events.unreadable(assigned.partition, assigned.committed, str(error))
-            return ()
+            return (), Notes()
+        return decoded.runs, read_notes(assigned.committed, decoded.fields)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
         generations = self._known(partitions)
         for generation in generations:
             generation.revoke()
-            self._events.revoking(generation)
+            self._events.before_revoke(generation)
         self._wait_for(generations)
+        for generation in generations:
+            self._cancel(generation)
+        self._save_last_cursors(generations)
         self._commit_last(generations)
         for generation in generations:
             self._end(generation, lost=False)
@@ -321,6 +481,9 @@ class Owner(Listener):
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
         for generation in self._known(partitions):
+            self._lost[generation.partition] = generation.committed
+            self._events.before_revoke(generation)
+            self._cancel(generation)
             self._end(generation, lost=True)
         self._forget(partitions)
 
@@ -333,6 +496,9 @@ class Owner(Listener):
             self._commit_again = COMMIT_AGAIN
             for commit in result.commits:
                 self._reloads.succeeded(commit.partition)
+            for generation in self._generations:
+                if "opening" in generation.gates and generation.committed is not None:
+                    self.scheduler.open_gate(generation, "opening")
 
     def on_end(self, partition: TopicPartition) -> None:
         self._ended.add(partition)
@@ -354,6 +520,13 @@ class Owner(Listener):
             self._start()
         self._harvest(self.scheduler.running)
 
+    def _cancel(self, generation: Generation) -> None:
+        """What still runs has had its time: nothing of it will be kept."""
+        generation.revoke()
+        for piece in self.scheduler.running:
+            if piece.generation is generation:
+                self._workers.cancel(piece)
+
     def _busy(self, generations: Sequence[Generation]) -> bool:
         return any(piece.generation in generations for piece in self.scheduler.running) or any(
             generation.emitting for generation in generations
@@ -361,8 +534,21 @@ class Owner(Listener):
 
     def _end(self, generation: Generation, lost: bool) -> None:
         self.scheduler.drop(generation)
+        self._rereader.forget(generation)
+        self._hold_log.forget(generation)
         self._committer.forget(generation)
         if self._intake.forget(generation):
             self._consumer.resume(generation.partition)
         self._ended.discard(generation.partition)
-        self._events.revoked(generation, lost)
+        self._events.after_revoke(generation, lost)
+
+
+def _after_death(notes: Notes) -> Notes:
+    """What the owner before us would have noted, had it known how it ended."""
+    if notes.trial is None:
+        return replace(notes, ends=notes.ends + 1)
+    again = notes.trial == notes.accused
+    deaths = notes.lonely_deaths + 1 if again else 1
+    return replace(
+        notes, ends=notes.ends + 1, trial=None, accused=notes.trial, lonely_deaths=deaths
+    )

@@ -25,10 +25,11 @@ class Pace:
     its slice wait; then at most doubles.
     """
 
-    __slots__ = ("_mean", "limit", "roomy_limit")
+    __slots__ = ("limit", "mean", "roomy_limit")
 
     def __init__(self) -> None:
-        self._mean = 0.0
+        self.mean = 0.0
+        """Seconds a record takes, the latest ones counting most; 0 while nothing is known."""
         self.limit = 1
         self.roomy_limit = 1
 
@@ -37,10 +38,10 @@ class Pace:
         if not records:
             return
         each = seconds / records
-        self._mean = each if not self._mean else self._mean + _WEIGHT * (each - self._mean)
+        self.mean = each if not self.mean else self.mean + _WEIGHT * (each - self.mean)
         self.limit = self._fitting(SLICE_SECONDS, self.limit)
         self.roomy_limit = self._fitting(ROOMY_SECONDS, self.roomy_limit)
 
     def _fitting(self, seconds: float, before: int) -> int:
-        fitting = int(seconds / self._mean) if self._mean > 0 else LIMIT
+        fitting = int(seconds / self.mean) if self.mean > 0 else LIMIT
         return max(1, min(fitting, before * 2, LIMIT))

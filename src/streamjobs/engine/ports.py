@@ -44,5 +44,9 @@ class Workers(Protocol):
         """
 
     @abstractmethod
+    def cancel(self, piece: Slice) -> None:
+        """End this slice early if that can be done: nothing of it will be kept."""
+
+    @abstractmethod
     def close(self) -> None:
         """Close every execution."""

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streamjobs.engine.effects import Effects
-from streamjobs.engine.failure import Backoff
+from streamjobs.engine.failure import Backoff, Failures
 from streamjobs.engine.slices import Slice
+from streamjobs.failures.breaker import Breaker
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Record
 
 __all__ = ("ExecutionKind", "Invoke", "OrderingKey", "Route")
 
-ExecutionKind = Literal["inline", "threads", "asyncio"]
+ExecutionKind = Literal["inline", "threads", "asyncio", "processes"]
 
 OrderingKey = Callable[[Record], bytes | None]
 """The ordering key of a record; None for no order. May raise: then that record alone fails."""
@@ -24,10 +25,15 @@ Invoke = Callable[[Slice, int], Effects | Awaitable[Effects | None] | None]
 Raises what the handler raises, and UndecodableRecordError."""
 
 
+Handler = Callable[[Record], tuple[str, float | None]]
+"""The name of the handler of a record, and the timeout of its attempts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One topic, what order is kept for its records, and what runs them.
 
+    `sequenced_by` is the dead-letter topic whose letters hold back later records of their keys.
     `ordering_key` None stands for the message key, which the engine then reads by itself.
     `max_message_bytes` is what the producer takes (`message.max.bytes`, librdkafka's default).
     """
@@ -37,5 +43,16 @@ class Route:
     execution: ExecutionKind
     invoke: Invoke
     ordering_key: OrderingKey | None = None
-    failures: Backoff = field(default_factory=Backoff)
+    failures: Failures = field(default_factory=Backoff)
+    breaker: Breaker | None = None
     max_message_bytes: int = 1_000_000
+    sequenced_by: str | None = None
+    handler: Handler = field(default_factory=lambda: lambda _: ("", None))
+
+    def name_of(self, record: Record) -> str:
+        """What logs call the handler of this record."""
+        return self.handler(record)[0]
+
+    def timeout_of(self, record: Record) -> float | None:
+        """Seconds that an attempt of this record may take."""
+        return self.handler(record)[1]

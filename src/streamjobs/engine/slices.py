@@ -32,11 +32,13 @@ class Slice:
         progress: how many records are through; written after their results.
         merged: how many of them the owner has taken over.
         failures: errors by index.
+        refused: errors by index of records that must not be attempted: they fail with these.
         skipped: indexes that did not run, because a record of the same order failed before.
         effects: what successful attempts did, by index, where they did anything.
         fatal: an error that must stop the app, not fail the record.
         seconds: how long the worker had it.
         current: the index that runs now.
+        worker: who runs it: the ident of a thread, an asyncio task, or something else.
         context: what the handler's side keeps for the record that runs now.
     """
 
@@ -53,8 +55,10 @@ class Slice:
         "orders",
         "progress",
         "records",
+        "refused",
         "seconds",
         "skipped",
+        "worker",
     )
 
     def __init__(
@@ -64,12 +68,14 @@ class Slice:
         records: Sequence[Record],
         orders: Sequence[Order],
         attempts: dict[int, int],
+        refused: dict[int, Exception],
     ) -> None:
         self.generation = generation
         self.lane = lane
         self.records = records
         self.orders = orders
         self.attempts = attempts
+        self.refused = refused
         self.progress = 0
         self.merged = 0
         self.failures: dict[int, Exception] = {}
@@ -79,12 +85,14 @@ class Slice:
         self.seconds = 0.0
         self.current = 0
         self.context: Any = None
+        self.worker: object = None
 
     def turns(self) -> Iterator[int]:
         """The indexes to run, each yielded when it may start.
 
         Ends early when the partition is revoked or the app stops: what has not started then
-        never starts here. Skips what stands behind a failed record of the same order.
+        never starts here. Skips what stands behind a failed record of the same order, and fails
+        what is refused.
         """
         generation = self.generation
         for index in range(len(self.records)):
@@ -93,6 +101,9 @@ class Slice:
             if self.failures and self._stands_behind_a_failure(index):
                 self.skipped.add(index)
                 self.progress = index + 1
+                continue
+            if self.refused and index in self.refused:
+                self.fail(index, self.refused[index])
                 continue
             self.current, self.context = index, None
             yield index

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from streamjobs.engine.orders import Order
@@ -82,6 +82,36 @@ class VirtualPartition:
             left -= len(taken)
         return records, orders
 
+    def waiting(self, order: Order) -> int:
+        """How many records of this order wait here, parked or not."""
+        return len(self._lines.get(order) or self._parked.get(order) or ())
+
+    def unload(self, order: Order, stay: int) -> list[Record]:
+        """Take the records of a parked order out of memory, but for the first `stay` ones; it stays
+        parked.
+        """
+        line = self._parked[order]
+        records, self._parked[order] = line[stay:], line[:stay]
+        return records
+
+    def reload(self, order: Order, records: list[Record]) -> None:
+        """Undo `unload`."""
+        self._parked[order] += records
+
+    def heads(self) -> Iterator[tuple[Order, Record]]:
+        """The first record of each order that is not parked."""
+        for order, line in self._lines.items():
+            yield order, line[0]
+
+    def take_one(self, order: Order) -> Record:
+        """The first record of this order, for a slice of its own."""
+        line = self._lines[order]
+        record = line.pop(0)
+        if not line:
+            del self._lines[order]
+            self._turns.remove(order)
+        return record
+
     def give_back(self, order: Order, records: Sequence[Record]) -> None:
         """Put taken records, which have to run (again), before all others of their order."""
         line = self._lines.get(order)
@@ -106,6 +136,14 @@ class VirtualPartition:
             self.load += len(line)
             self._lines[order] = line
             self._turns.appendleft(order)
+
+    def drop_head(self, order: Order) -> Record:
+        """Take the first record of a parked order out of its line: it will not run."""
+        return self._parked[order].pop(0)
+
+    def head(self, order: Order) -> Record:
+        """The first record of a parked order."""
+        return self._parked[order][0]
 
     @property
     def parked(self) -> bool:

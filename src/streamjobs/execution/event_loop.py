@@ -40,6 +40,12 @@ class EventLoop:
             self._running += len(slices)
         self.loop().call_soon_threadsafe(self._spawn, slices)
 
+    def cancel(self, piece: Slice) -> None:
+        """Cancel the task that runs this slice, if it has begun."""
+        task = piece.worker
+        if isinstance(task, asyncio.Task):
+            self.loop().call_soon_threadsafe(task.cancel)
+
     def wait_for(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the loop from another thread and wait for its result.
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from streamjobs.engine.ports import Execution
 from streamjobs.engine.slices import Slice
 from streamjobs.execution.event_loop import EventLoop
 from streamjobs.execution.inline import Inline
+from streamjobs.execution.launch import Launch
 from streamjobs.execution.threads import Threads
+
+if TYPE_CHECKING:
+    from streamjobs.execution.processes import Processes
 
 __all__ = ("WorkerPool",)
 
@@ -20,9 +25,10 @@ class WorkerPool:
     Args:
         threads: how many slices run on threads at the same time.
         tasks: how many slices are awaited at the same time.
+        launch: how worker processes are started; None if no handler runs in one.
     """
 
-    def __init__(self, threads: int, tasks: int) -> None:
+    def __init__(self, threads: int, tasks: int, launch: Launch | None = None) -> None:
         self._finished: SimpleQueue[Slice] = SimpleQueue()
         arrive = self._finished.put
         self.event_loop = EventLoop(tasks, arrive)
@@ -31,6 +37,11 @@ class WorkerPool:
             "threads": Threads(threads, arrive),
             "asyncio": self.event_loop,
         }
+        self.processes: Processes | None = None
+        if launch is not None:
+            from streamjobs.execution.processes import Processes
+
+            self.processes = self._executions["processes"] = Processes(launch, arrive)
 
     def execution(self, kind: str) -> Execution:
         """The workers of one kind."""
@@ -43,6 +54,11 @@ class WorkerPool:
         except Empty:
             return ()
         return self._drain(first)
+
+    def cancel(self, piece: Slice) -> None:
+        """Coroutines are cancelled; nothing else can be."""
+        if piece.generation.route.execution == "asyncio":
+            self.event_loop.cancel(piece)
 
     def close(self) -> None:
         """Close every execution."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 from streamjobs.engine.slices import RUNNING, Slice
+from streamjobs.errors import AttemptInterruptedError
 
 __all__ = ("run", "run_async")
 
@@ -14,6 +16,7 @@ def run(piece: Slice) -> None:
     """Run a slice of synchronous attempts to its end. Does not raise."""
     invoke = piece.generation.route.invoke
     token = RUNNING.set(piece)
+    piece.worker = threading.get_ident()
     began = time.perf_counter()
     try:
         for index in piece.turns():
@@ -39,6 +42,12 @@ class _Cancelled(Exception):
         self.__cause__ = error
 
 
+def _gone(error: asyncio.CancelledError) -> AttemptInterruptedError:
+    gone = AttemptInterruptedError("it was cancelled: its partition went to another process")
+    gone.__cause__ = error
+    return gone
+
+
 def _asked_to_stop() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
@@ -48,6 +57,7 @@ async def run_async(piece: Slice) -> None:
     """The same for attempts that are awaited."""
     invoke = piece.generation.route.invoke
     token = RUNNING.set(piece)
+    piece.worker = asyncio.current_task()
     began = time.perf_counter()
     try:
         for index in piece.turns():
@@ -57,7 +67,10 @@ async def run_async(piece: Slice) -> None:
                 raise
             except asyncio.CancelledError as error:
                 if _asked_to_stop():
-                    raise
+                    if not piece.generation.revoked:
+                        raise
+                    piece.fail(index, _gone(error))
+                    break
                 piece.fail(index, _Cancelled(error))
             except Exception as error:
                 piece.fail(index, error)

@@ -3,9 +3,12 @@
 Hypothesis is needed for `streamjobs.testing.strategies` only: `pip install streamjobs[testing]`.
 """
 
+from streamjobs.failures.letters import Death, Letter
 from streamjobs.testing.driver import Failure, Output, StillFailingError, TestDriver
 from streamjobs.testing.guarantees import (
     CommitNeverAhead,
+    DeadLetterKeepsOrder,
+    EveryRecordSettledOnce,
     Guarantee,
     GuaranteeViolatedError,
     KeyOrder,
@@ -19,13 +22,17 @@ from streamjobs.testing.simulation import Report, simulate, simulate_random, sim
 
 __all__ = (
     "CommitNeverAhead",
+    "DeadLetterKeepsOrder",
+    "Death",
     "Event",
+    "EveryRecordSettledOnce",
     "Failure",
     "Guarantee",
     "GuaranteeViolatedError",
     "History",
     "KeyOrder",
     "KeySerial",
+    "Letter",
     "NoLoss",
     "OnlyFailingKeyWaits",
     "Output",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self
@@ -12,20 +12,22 @@ from typing import Any, Final, Literal, NamedTuple, Self
 import orjson
 
 from streamjobs.app import App
-from streamjobs.broker.ports import Message
+from streamjobs.broker.ports import Message, TopicPartition
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.owner import Limits
 from streamjobs.errors import DeliveryError, StreamjobsError
+from streamjobs.failures.letters import Letter, NoLetterError, read_letter
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
 from streamjobs.testing.direct import DirectPublisher
 from streamjobs.testing.guarantees import Guarantee, standard
-from streamjobs.testing.history import History
+from streamjobs.testing.history import Crashed, History
 from streamjobs.testing.simulation.app_scenario import app_routes, app_topics
 from streamjobs.testing.simulation.clock import VirtualClock
 from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
 from streamjobs.testing.simulation.member import Member
+from streamjobs.testing.simulation.rest import is_committed, is_committed_but
 from streamjobs.testing.simulation.world import GROUP
 from streamjobs.values import encode_value
 
@@ -57,12 +59,17 @@ class Output(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """An attempt that failed, a record that was discarded, or one whose emits did not arrive."""
+    """An attempt that failed, a record that was given up, or one whose emits did not arrive.
+
+    `discarded` and `dead_lettered` say that the record is over, `blocked` that it holds its key.
+    """
 
     record: Record
     error: Exception
     attempt: int
-    discarded: bool
+    discarded: bool = False
+    dead_lettered: bool = False
+    blocked: bool = False
 
 
 class TestDriver:
@@ -72,7 +79,8 @@ class TestDriver:
     Args:
         app: the app; inside of the `with`, its jobs' `enqueue` goes here.
         partitions: how many partitions topics have: a number, or by topic.
-        on_error: "raise" what a handler raises (default), or "retry" as the engine does.
+        on_error: "raise" what a handler raises (default), or "retry": what the handler's `retry`
+            and `on_failure` say happens, in virtual time.
 
     Example:
         >>> with TestDriver(app) as driver:                      # doctest: +SKIP
@@ -102,15 +110,22 @@ class TestDriver:
             self.clock,
             self.history.add,
             partitions if isinstance(partitions, int) else 1,
+            dead_letters=[*app.dead_letter_topics],
         )
         self._app = app
         self._routes = routes
         self._stack = ExitStack()
-        self._member = Member(
-            "driver",
+        self._lives = 0
+        self._member = self._start()
+
+    def _start(self) -> Member:
+        """A process of the app."""
+        self._lives += 1
+        return Member(
+            "driver" if self._lives == 1 else f"driver-{self._lives}",
             self._cluster,
             GROUP,
-            routes,
+            self._routes,
             self.clock,
             _Steady(),
             Limits(commit_interval=COMMIT_INTERVAL, revoke_timeout=1.0),
@@ -157,7 +172,8 @@ class TestDriver:
         happened.
 
         Raises:
-            Exception: what a handler raised, with `on_error="raise"`.
+            Exception: what a handler raised, with `on_error="raise"`; with "retry" only what the
+                app stopped for (`on_failure="stop"`). It does nothing any more then.
         """
         before = len(self.history)
         self._member.turn()
@@ -167,6 +183,8 @@ class TestDriver:
         error, self._failures.error = self._failures.error, None
         if self._raise and error is not None:
             raise error
+        if self._member.owner.fatal is not None:
+            raise self._member.owner.fatal
         return len(self.history) > before
 
     def advance(self, seconds: float) -> None:
@@ -179,6 +197,18 @@ class TestDriver:
             self._go_on_at(self._next_due())
         self._go_on_at(end)
 
+    def restart(self, *, crash: bool = False) -> None:
+        """End the process, in good order or on the spot, and start another one: what it had not
+        committed is delivered again, and it knows only what Kafka knows.
+        """
+        if crash:
+            self._cluster.kill(self._member.name)
+            self._cluster.expire(self._member.name)
+            self.history.add(Crashed(self.clock.now, self._member.name))
+        else:
+            self._member.close()
+        self._member = self._start()
+
     def run_until_quiet(self) -> None:
         """Run all that can run without letting time pass."""
         while self.step():
@@ -186,11 +216,11 @@ class TestDriver:
 
     def run_until_idle(self) -> None:
         """Run until everything on the topics is settled and committed, letting as much virtual
-        time pass as that needs.
+        time pass as that needs. What a blocked key holds (`on_failure="block"`) is left.
 
         Raises:
             StillFailingError: a record failed for a virtual day.
-            Exception: what a handler raised, with `on_error="raise"`.
+            Exception: what `step` raises.
         """
         deadline = self.clock.now + PATIENCE
         self.run_until_quiet()
@@ -204,10 +234,27 @@ class TestDriver:
 
     @property
     def failures(self) -> Sequence[Failure]:
-        """What went wrong, in order: attempts that failed, records that were discarded, emitted
+        """What went wrong, in order: attempts that failed, records that were given up, emitted
         records that were not delivered.
         """
         return self._failures.seen
+
+    def dead_letters(self, topic: str | None = None) -> list[Letter]:
+        """The dead letters of the records of a topic, or of all, in the order of each dead-letter
+        partition: the record as it was (`record`) and why it was given up (`death`).
+        """
+        places = [
+            TopicPartition(name, number)
+            for name in self._app.dead_letter_topics
+            for number in range(self._cluster.topics().get(name, 0))
+        ]
+        letters = [letter for place in places for letter in self._letters(place)]
+        return [letter for letter in letters if topic in (None, letter.record.topic)]
+
+    def _letters(self, place: TopicPartition) -> Iterator[Letter]:
+        for record in self._cluster.log(*place).records:
+            with suppress(NoLetterError):  # a mark, or something that somebody else wrote
+                yield read_letter(record)
 
     def outputs(self, topic: str) -> list[Output]:
         """What is on a topic, partition by partition."""
@@ -228,7 +275,7 @@ class TestDriver:
         Raises:
             GuaranteeViolatedError: one does not hold.
         """
-        for guarantee in guarantees or standard():
+        for guarantee in guarantees or standard(letters=True):
             guarantee.watch(self.history)
             guarantee.check()
 
@@ -237,14 +284,20 @@ class TestDriver:
             yield Output(each.key, each.value, each.headers, partition, each.offset)
 
     def _is_committed(self) -> bool:
-        """Whether the committed offset of every partition is behind its last record."""
-        for topic in self._routes:
-            committed = self.committed(topic)
-            for number in range(self._cluster.topics()[topic]):
-                last = self._cluster.log(topic, number).records[-1:]
-                if any(record.offset >= committed.get(number, 0) for record in last):
-                    return False
-        return True
+        """Whether all is committed that no blocked key holds."""
+        return all(
+            self._is_partition_committed(TopicPartition(topic, number))
+            for topic in self._routes
+            for number in range(self._cluster.topics()[topic])
+        )
+
+    def _is_partition_committed(self, partition: TopicPartition) -> bool:
+        if is_committed(self._cluster, GROUP, partition):
+            return True
+        held = self._member.blocks.held(partition)
+        if not held:
+            return False
+        return is_committed_but(self._cluster, GROUP, partition, self._routes, held)
 
     def _next_due(self) -> float:
         """When a pause or a sleeping coroutine ends; infinity when there is none."""
@@ -287,13 +340,26 @@ class _Failures(Branches):
     def failed(
         self, generation: Generation, record: Record, error: Exception, attempt: int, pause: float
     ) -> None:
-        self._add(Failure(record, error, attempt, discarded=False))
+        self._add(Failure(record, error, attempt))
 
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
         self._add(Failure(record, error, 1, discarded=True))
 
     def undelivered(self, generation: Generation, record: Record, error: str) -> None:
-        self._add(Failure(record, DeliveryError(error), 1, discarded=False))
+        self._add(Failure(record, DeliveryError(error), 1))
+
+    def dead_lettered(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self._add(Failure(record, error, attempt, dead_lettered=True))
+
+    def blocked(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self._add(Failure(record, error, attempt, blocked=True))
+
+    def stopping_for(self, generation: Generation, record: Record, error: Exception) -> None:
+        self._add(Failure(record, error, 1))
 
     def _add(self, failure: Failure) -> None:
         self.seen.append(failure)

@@ -18,6 +18,8 @@ from streamjobs.broker.ports import TopicPartition
 __all__ = (
     "Accepted",
     "Assigned",
+    "Blocked",
+    "Buried",
     "Committed",
     "Crashed",
     "Delivered",
@@ -28,11 +30,14 @@ __all__ = (
     "History",
     "Jumped",
     "Removed",
+    "Restored",
     "Revoked",
     "Revoking",
     "Sent",
     "Settled",
     "Started",
+    "Suspected",
+    "Unburied",
 )
 
 Offsets = tuple[tuple[int, int], ...]
@@ -124,6 +129,25 @@ class Accepted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Restored(Event):
+    """A record that was accepted has failed under an earlier owner, and waits on."""
+
+    member: str
+    generation: str
+    partition: TopicPartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected(Event):
+    """Owners of this partition died again and again: its records run one at a time."""
+
+    member: str
+    generation: str
+    partition: TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
 class Started(Event):
     """An attempt began."""
 
@@ -150,13 +174,61 @@ class Finished(Event):
 
 @dataclass(frozen=True, slots=True)
 class Settled(Event):
-    """A record is over for this generation: "done" or "discarded"."""
+    """A record is over for this generation: "done", "discarded" or "dead-lettered"."""
 
     member: str
     generation: str
     partition: TopicPartition
     offset: int
     how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked(Event):
+    """A record failed for good, and its policy holds its key for as long as this generation
+    lasts.
+    """
+
+    member: str
+    generation: str
+    partition: TopicPartition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Buried(Event):
+    """The dead letter of the record at this offset was written to the log of its topic.
+
+    Attributes:
+        member: who wrote it; "" where that is not known.
+        order: the record's ordering key as text, None where it has none.
+        letter, place: the partition of the letter, and its offset there.
+        attempts, error: how many there were, and the class of the last error, as the letter says.
+        changed: what of the record is not in the letter byte for byte: "key", "value",
+            "headers"; None if all is.
+    """
+
+    member: str
+    partition: TopicPartition
+    offset: int
+    order: str | None
+    letter: TopicPartition
+    place: int
+    attempts: int
+    error: str
+    changed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unburied(Event):
+    """A generation was told that a dead letter was not delivered, or that nobody knows: it will
+    write it again.
+    """
+
+    member: str
+    generation: str
+    partition: TopicPartition
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +262,7 @@ _KINDS = {
     for kind in (
         Sent, Removed, Assigned, Revoked, Revoking, Expired, Crashed,
         Accepted, Started, Finished, Settled, Delivered, Committed, Jumped, Frozen,
+        Restored, Suspected, Blocked, Buried, Unburied,
     )
 }  # fmt: skip
 
@@ -238,8 +311,9 @@ def from_line(line: str) -> Event | None:
     except orjson.JSONDecodeError:
         return None
     kind = _KINDS[fields.pop("event")]
-    if "partition" in fields:
-        fields["partition"] = TopicPartition(*fields["partition"])
+    for name in ("partition", "letter"):
+        if name in fields:
+            fields[name] = TopicPartition(*fields[name])
     for name in ("completed", "records"):
         if name in fields:
             fields[name] = tuple(map(tuple, fields[name]))

@@ -18,13 +18,17 @@ from streamjobs.record import Record
 from streamjobs.testing.history import (
     Accepted,
     Assigned,
+    Blocked,
     Committed,
     Event,
     Finished,
+    Restored,
     Revoked,
     Revoking,
     Settled,
     Started,
+    Suspected,
+    Unburied,
 )
 
 __all__ = ("Recorder",)
@@ -92,7 +96,7 @@ class Recorder(Observer):
 
     # -- the engine's hooks ------------------------------------------------------------------
 
-    def assigned(self, generation: Generation) -> None:
+    def after_assign(self, generation: Generation) -> None:
         name = f"{self._member}/{next(self._numbers)}"
         self._names[generation] = name
         ledger = generation.ledger
@@ -107,10 +111,10 @@ class Recorder(Observer):
             )
         )
 
-    def revoking(self, generation: Generation) -> None:
+    def before_revoke(self, generation: Generation) -> None:
         self._write(Revoking(self._clock(), self._member, self._names[generation]))
 
-    def revoked(self, generation: Generation, lost: bool) -> None:
+    def after_revoke(self, generation: Generation, lost: bool) -> None:
         name = self._names[generation]
         self._write(Revoked(self._clock(), self._member, name, generation.partition, lost))
 
@@ -121,18 +125,45 @@ class Recorder(Observer):
                 order = generation.order(record)
                 lane = generation.lane_of(order)
             except Exception:
-                continue  # its partitioner raised: it was discarded, and is not queued
+                continue  # its partitioner raised: it is given up, and never starts
             if lane is not None:
                 described.append((record.offset, order_text(order), lane.index))
         at = self._clock()
         self._write(Accepted(at, self._member, name, generation.partition, tuple(described)))
 
-    def settled(self, generation: Generation, records: Sequence[Record]) -> None:
+    def restored(self, generation: Generation, record: Record, attempts: int, pause: float) -> None:
+        name = self._names[generation]
+        self._write(
+            Restored(self._clock(), self._member, name, generation.partition, record.offset)
+        )
+
+    def suspected(self, generation: Generation, deaths: int) -> None:
+        name = self._names[generation]
+        self._write(Suspected(self._clock(), self._member, name, generation.partition))
+
+    def after_settle(self, generation: Generation, records: Sequence[Record]) -> None:
         for record in records:
             self._settle(generation, record, "done")
 
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
         self._settle(generation, record, "discarded")
+
+    def dead_lettered(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        self._settle(generation, record, "dead-lettered")
+
+    def unburied(self, generation: Generation, record: Record, reason: str, pause: float) -> None:
+        name = self._names[generation]
+        self._write(
+            Unburied(self._clock(), self._member, name, generation.partition, record.offset)
+        )
+
+    def blocked(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        name = self._names[generation]
+        self._write(Blocked(self._clock(), self._member, name, generation.partition, record.offset))
 
     def _settle(self, generation: Generation, record: Record, how: str) -> None:
         name = self._names[generation]
@@ -140,7 +171,7 @@ class Recorder(Observer):
             Settled(self._clock(), self._member, name, generation.partition, record.offset, how)
         )
 
-    def committed(self, frozen: Mapping[Generation, Frozen]) -> None:
+    def after_commit(self, frozen: Mapping[Generation, Frozen]) -> None:
         for generation, (frontier, metadata) in frozen.items():
             self._write(
                 Committed(

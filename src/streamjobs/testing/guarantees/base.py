@@ -46,8 +46,12 @@ class Guarantee(ABC):
 
     def watch(self, events: Iterable[Event]) -> None:
         """See all of these."""
+        seen, judge = self._seen, self.judge
         for event in events:
-            self.see(event)
+            if self._violation is not None:
+                return
+            seen.append(event)
+            judge(event)
 
     def see(self, event: Event) -> None:
         """One more event, not earlier than those before it."""

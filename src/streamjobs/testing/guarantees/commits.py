@@ -9,6 +9,7 @@ from streamjobs.testing.guarantees.base import Guarantee, concerns
 from streamjobs.testing.guarantees.progress import Progress
 from streamjobs.testing.history import (
     Assigned,
+    Buried,
     Committed,
     Delivered,
     Event,
@@ -19,31 +20,36 @@ from streamjobs.testing.history import (
     Started,
 )
 
-__all__ = ("CommitNeverAhead", "ReplayBounded")
+__all__ = ("CommitNeverAhead", "ReplayBounded", "covers")
 
 
 class CommitNeverAhead(Guarantee):
     """An offset counts as complete only when its effects are acknowledged by the broker: what is
     committed, as the frontier or in the completion map, was settled by the generation that
-    committed it or committed before it began; what it emitted is in the log. And what a
-    generation begins with as complete was settled by somebody.
+    committed it or committed before it began; what it emitted is in the log, and so is its dead
+    letter where it has one. And what a generation begins with as complete was settled by somebody.
 
     Args:
         deliveries: whether the history tells what was delivered; then settled alone is not
             enough for a record that emitted.
+        letters: whether it tells which dead letters were written; then settled alone is not
+            enough for a record that is dead-lettered.
     """
 
-    def __init__(self, *, deliveries: bool = False) -> None:
+    def __init__(self, *, deliveries: bool = False, letters: bool = False) -> None:
         super().__init__()
         self._deliveries = deliveries
+        self._letters = letters
+        self._buried: dict[TopicPartition, set[int]] = {}
         self._emitted: dict[str, set[int]] = {}
         self._sent: dict[TopicPartition, list[int]] = {}
         self._removed: dict[TopicPartition, set[int]] = {}
         self._succeeded: dict[str, set[int]] = {}
-        self._discarded: dict[str, set[int]] = {}
+        self._given_up: dict[str, dict[int, str]] = {}
         self._delivered: dict[TopicPartition, set[int]] = {}
         self._progress: dict[str, Progress] = {}
         self._settled: dict[TopicPartition, set[int]] = {}
+        self._judged: dict[str, set[int]] = {}
 
     def judge(self, event: Event) -> None:
         match event:
@@ -60,6 +66,8 @@ class CommitNeverAhead(Guarantee):
                     self._emitted.setdefault(event.generation, set()).add(event.offset)
             case Delivered():
                 self._delivered.setdefault(event.partition, set()).add(event.offset)
+            case Buried():
+                self._buried.setdefault(event.partition, set()).add(event.offset)
             case Settled():
                 self._settle(event)
             case Committed():
@@ -69,7 +77,7 @@ class CommitNeverAhead(Guarantee):
         self._progress[event.generation].settle(event.offset)
         self._settled.setdefault(event.partition, set()).add(event.offset)
         if event.how != "done":
-            self._discarded.setdefault(event.generation, set()).add(event.offset)
+            self._given_up.setdefault(event.generation, {})[event.offset] = event.how
 
     def _judge_start(self, event: Assigned) -> None:
         settled = self._settled.get(event.partition, set())
@@ -84,7 +92,10 @@ class CommitNeverAhead(Guarantee):
                 return
 
     def _judge_commit(self, event: Committed) -> None:
-        for offset in _covered(event, self._sent.get(event.partition, ())):
+        judged = self._judged.setdefault(event.generation, set())
+        unjudged = [each for each in self._sent.get(event.partition, ()) if each not in judged]
+        for offset in _covered(event, unjudged):
+            judged.add(offset)
             if offset in self._removed.get(event.partition, ()):
                 continue
             missing = self._missing(event, offset)
@@ -102,8 +113,10 @@ class CommitNeverAhead(Guarantee):
             return None
         if offset not in progress.settled:
             return "its generation had not settled"
-        if offset in self._discarded.get(event.generation, ()):
-            return None
+        given_up = self._given_up.get(event.generation, {}).get(offset)
+        if given_up is not None:
+            buried = given_up != "dead-lettered" or offset in self._buried.get(event.partition, ())
+            return None if buried or not self._letters else "had no dead letter in the log"
         if offset not in self._succeeded.get(event.generation, ()):
             return "no attempt of its generation had brought to success"
         emitted = offset in self._emitted.get(event.generation, ())
@@ -150,10 +163,13 @@ class ReplayBounded(Guarantee):
             )
 
 
+def covers(commit: Committed | Assigned, offset: int) -> bool:
+    """Whether a commit, or a start, says that an offset is complete."""
+    if offset < commit.frontier:
+        return True
+    return any(start <= offset < start + length for start, length in commit.completed)
+
+
 def _covered(commit: Committed | Assigned, offsets: Iterable[int]) -> Iterator[int]:
     """Those offsets that a commit, or a start, says are complete."""
-    for offset in offsets:
-        if offset < commit.frontier or any(
-            start <= offset < start + length for start, length in commit.completed
-        ):
-            yield offset
+    return (offset for offset in offsets if covers(commit, offset))

@@ -15,10 +15,12 @@ from streamjobs.testing.history import (
     Finished,
     Frozen,
     Jumped,
+    Restored,
     Revoked,
     Revoking,
     Settled,
     Started,
+    Suspected,
 )
 
 __all__ = ("OnlyFailingKeyWaits",)
@@ -41,7 +43,8 @@ class _Lane:
 class OnlyFailingKeyWaits(Guarantee):
     """A failing key holds back itself only. Other keys of its virtual partition, partition and
     topic go on: a record whose key has neither failed nor runs (under whichever assignment)
-    starts within a moment after its virtual partition is free.
+    starts within a moment after its virtual partition is free. A key has failed from the attempt
+    that did until its record is settled: so it goes on within a moment after that, too.
 
     Args:
         within: that moment, in seconds. Workers have to be plenty for it to mean anything.
@@ -55,6 +58,8 @@ class OnlyFailingKeyWaits(Guarantee):
         self._failing: dict[tuple[str, str], int] = {}
         self._keys: dict[tuple[str, TopicPartition, str], float] = {}
         self._partitions: dict[str, TopicPartition] = {}
+        self._suspecting: set[str] = set()
+        self._restored: set[tuple[str, int]] = set()
         self._latest = 0.0
         self._jumped = 0.0
 
@@ -65,20 +70,21 @@ class OnlyFailingKeyWaits(Guarantee):
         match event:
             case Accepted():
                 self._accept(event)
+            case Restored(generation=generation, offset=offset):
+                self._restored.add((generation, offset))
             case Started():
                 self._start(event)
             case Finished():
                 self._finish(event)
-            case Settled(generation=generation, offset=offset):
-                _, order = self._place.get((generation, offset), (0, ""))
-                if self._failing.get((generation, order)) == offset:
-                    del self._failing[generation, order]
+            case Settled():
+                self._settle(event)
             case Revoked(generation=generation) | Revoking(generation=generation):
                 self._forget(generation)
+            case Suspected(member=member):
+                self._suspecting.add(member)
+                self._forget_all(member)
             case Crashed(member=member) | Expired(member=member) | Frozen(member=member):
-                for generation in {each for each, _ in self._lanes}:
-                    if generation.startswith(f"{member}/"):
-                        self._forget(generation)
+                self._forget_all(member)
 
     def conclude(self) -> None:
         for (generation, number), lane in self._lanes.items():
@@ -90,12 +96,16 @@ class OnlyFailingKeyWaits(Guarantee):
                     self._judge_wait(generation, number, offset, order, since)
 
     def _accept(self, event: Accepted) -> None:
+        if event.member in self._suspecting:
+            return
         for offset, order, number in event.records:
             lane = self._lanes.setdefault((event.generation, number), _Lane(self._latest))
             self._partitions[event.generation] = event.partition
             key = order if order is not None else f"#{offset}"
             self._place[event.generation, offset] = number, key
             lane.waiting.setdefault(key, {})[offset] = self._latest
+            if (event.generation, offset) in self._restored:
+                self._failing[event.generation, key] = offset
 
     def _start(self, event: Started) -> None:
         place = self._place.get((event.generation, event.offset))
@@ -123,6 +133,22 @@ class OnlyFailingKeyWaits(Guarantee):
             self._failing[event.generation, order] = event.offset
             lane.waiting.setdefault(order, {})[event.offset] = self._latest
 
+    def _settle(self, event: Settled) -> None:
+        """A record that is given up (maybe without an attempt) starts no more, and its key is free
+        from now on: it may have waited for a dead letter's acknowledgement.
+        """
+        place = self._place.get((event.generation, event.offset))
+        if place is None:
+            return
+        number, order = place
+        if self._failing.get((event.generation, order)) == event.offset:
+            del self._failing[event.generation, order]
+        if event.how != "done":
+            self._keys[event.member, event.partition, order] = self._latest
+            lane = self._lanes.get((event.generation, number))
+            if lane is not None and order in lane.waiting:
+                lane.waiting[order].pop(event.offset, None)
+
     def _judge_wait(
         self, generation: str, number: int, offset: int, order: str, since: float
     ) -> None:
@@ -146,6 +172,11 @@ class OnlyFailingKeyWaits(Guarantee):
         member = generation.rpartition("/")[0]
         partition = self._partitions[generation]
         return self._keys.get((member, partition, order), float("-inf"))
+
+    def _forget_all(self, member: str) -> None:
+        for generation in {each for each, _ in self._lanes}:
+            if generation.startswith(f"{member}/"):
+                self._forget(generation)
 
     def _forget(self, generation: str) -> None:
         for key in [key for key in self._lanes if key[0] == generation]:

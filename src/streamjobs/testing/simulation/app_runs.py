@@ -102,7 +102,7 @@ def _one(
     publisher = DirectPublisher(world.cluster)
     with app.on(publisher.broker, publisher):
         history = world.run(STEPS)
-    seen = [*standard(within=10.0), *own]
+    seen = [*standard(within=10.0, letters=True), *own]
     for guarantee in seen:
         guarantee.watch(history)
     return Run(history, world.coverage, world.clock.now, seen)

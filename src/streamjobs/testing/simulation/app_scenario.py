@@ -32,15 +32,21 @@ def app_routes(app: App) -> Mapping[str, Route]:
     """
     if not app.topics:
         raise ConfigurationError(f"app {app.name!r} has no jobs and no stream handlers")
-    return {topic.name: topic.route(_wait_for, 1_000_000) for topic in app.topics.values()}
+    return {
+        topic.name: topic.route(_wait_for, 1_000_000, app.name) for topic in app.topics.values()
+    }
 
 
 def app_topics(app: App, partitions: int | Mapping[str, int]) -> dict[str, int]:
     """The topics that an app reads and is known to write, with their partitions."""
     names = [*app.topics, *(name for topic in app.topics.values() for name in topic.outputs)]
     if isinstance(partitions, int):
-        return dict.fromkeys(names, partitions)
-    return dict.fromkeys(names, 1) | dict(partitions)
+        counts = dict.fromkeys(names, partitions)
+    else:
+        counts = dict.fromkeys(names, 1) | dict(partitions)
+    for topic in app.topics.values():
+        counts.setdefault(topic.dead_letter_topic, counts[topic.name])
+    return counts
 
 
 def app_scenario(
@@ -64,6 +70,7 @@ def app_scenario(
         behaviour=dice.seconds,
         heal=dice.heal,
         hits=dice.hits,
+        dead_letters=[*app.dead_letter_topics],
     )
 
 

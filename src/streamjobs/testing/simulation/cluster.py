@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
 
+from streamjobs import headers
 from streamjobs.broker.memory import MemoryCluster
 from streamjobs.broker.ports import Message, TopicPartition
 from streamjobs.engine.route import Route
-from streamjobs.record import Record
-from streamjobs.testing.history import Delivered, Event, Removed, Sent
+from streamjobs.errors import RecordGoneError
+from streamjobs.record import Header, Record
+from streamjobs.testing.history import Buried, Delivered, Event, Removed, Sent
 from streamjobs.testing.simulation.clock import VirtualClock
 from streamjobs.testing.simulation.scenario import OUTPUT, order_of
 
 __all__ = ("ObservedCluster",)
 
+GONE: Final = f"{RecordGoneError.__module__}.{RecordGoneError.__qualname__}"
+"""The letter of a record that was taken from the log before it could be read again has nothing of
+it."""
+
 
 class ObservedCluster(MemoryCluster):
-    """Writes down what is sent, what vanishes, and what random scenarios emitted.
+    """Writes down what is sent, what vanishes, what is buried, and what random scenarios emitted.
 
     Args:
         topics: partitions by topic. One that is missing is made when it is first written to, as
@@ -25,6 +32,10 @@ class ObservedCluster(MemoryCluster):
         clock: virtual seconds.
         write: takes each event.
         partitions: of topics that are made on the way.
+        dead_letters: the topics of dead letters.
+
+    Attributes:
+        writer: the member that writes just now, "" for somebody else.
     """
 
     def __init__(
@@ -34,25 +45,60 @@ class ObservedCluster(MemoryCluster):
         clock: VirtualClock,
         write: Callable[[Event], None],
         partitions: int = 1,
+        dead_letters: Collection[str] = (),
     ) -> None:
         super().__init__(topics, blocking=False, clock=clock)
         self._routes = routes
         self._virtual = clock
         self._write = write
         self._partitions = partitions
+        self._dead_letters = frozenset(dead_letters)
+        self._sent: dict[tuple[TopicPartition, int], tuple[Record, str | None]] = {}
+        self._gone: set[tuple[TopicPartition, int]] = set()
+        self.writer = ""
 
     def append(self, message: Message) -> Record:
         if message.topic not in self.topics():
             self.create(message.topic, self._partitions)
         record = super().append(message)
-        place = TopicPartition(record.topic, record.partition)
+        if record.topic in self._dead_letters:
+            self._tell_buried(record)
         route = self._routes.get(record.topic)
         if route is not None:
-            order = order_of(route, record)
-            self._write(Sent(self._virtual.now, place, record.offset, order))
+            self._tell_sent(route, record)
         elif record.topic == OUTPUT:
             self._tell_delivered(record)
         return record
+
+    def _tell_sent(self, route: Route, record: Record) -> None:
+        place = TopicPartition(record.topic, record.partition)
+        order = order_of(route, record)
+        self._sent[place, record.offset] = record, order
+        self._write(Sent(self._virtual.now, place, record.offset, order))
+
+    def _tell_buried(self, letter: Record) -> None:
+        """Where there is something else on the topic (a mark, a record of another app), nothing
+        is told.
+        """
+        source = _source(letter)
+        if source is None or source not in self._sent:
+            return
+        record, order = self._sent[source]
+        error = (letter.header(headers.DEAD_ERROR) or b"").decode()
+        self._write(
+            Buried(
+                self._virtual.now,
+                self.writer,
+                source[0],
+                record.offset,
+                order,
+                TopicPartition(letter.topic, letter.partition),
+                letter.offset,
+                int(letter.header(headers.DEAD_ATTEMPTS) or b"0"),
+                error,
+                None if error == GONE and source in self._gone else _changed(record, letter),
+            )
+        )
 
     def _tell_delivered(self, record: Record) -> None:
         """Random scenarios emit the id of a record; an app may well have a topic of that name."""
@@ -63,11 +109,41 @@ class ObservedCluster(MemoryCluster):
 
     def delete(self, topic: str, partition: int, offset: int) -> None:
         super().delete(topic, partition, offset)
-        self._write(Removed(self._virtual.now, TopicPartition(topic, partition), offset))
+        self._tell_removed(TopicPartition(topic, partition), offset)
 
     def truncate(self, topic: str, partition: int, before: int) -> None:
         log = self.log(topic, partition)
         gone = [record.offset for record in log.records if record.offset < before]
         super().truncate(topic, partition, before)
         for offset in gone:
-            self._write(Removed(self._virtual.now, log.partition, offset))
+            self._tell_removed(log.partition, offset)
+
+    def _tell_removed(self, partition: TopicPartition, offset: int) -> None:
+        self._gone.add((partition, offset))
+        self._write(Removed(self._virtual.now, partition, offset))
+
+
+def _source(letter: Record) -> tuple[TopicPartition, int] | None:
+    """Whose letter it is. Taken from the headers as they are, not by the code that reads letters
+    for users.
+    """
+    told = [
+        (letter.header(name) or b"").decode(errors="replace")
+        for name in (headers.DEAD_TOPIC, headers.DEAD_PARTITION, headers.DEAD_OFFSET)
+    ]
+    topic, partition, offset = told
+    if not partition.isdecimal() or not offset.isdecimal():
+        return None
+    return TopicPartition(topic, int(partition)), int(offset)
+
+
+def _changed(record: Record, letter: Record) -> str | None:
+    """What of a record is not in its letter as it was."""
+    if letter.key != record.key:
+        return "key"
+    if letter.value != record.value:
+        return "value"
+    own: list[Header] = list(record.headers)
+    kept, added = list(letter.headers[: len(own)]), letter.headers[len(own) :]
+    foreign = [name for name, _ in added if not name.startswith(headers.DEAD)]
+    return "headers" if kept != own or foreign else None

@@ -160,7 +160,10 @@ class Injector:
         records = self._world.cluster.log(*partition).records[:-1]
         if not records:
             return False
-        self._world.cluster.delete(*partition, self._random.choice(records).offset)
+        for _ in range(self._random.choice((1, 3, 10))):
+            if records:
+                gone = records.pop(self._random.randrange(len(records)))
+                self._world.cluster.delete(*partition, gone.offset)
         return True
 
     def _retention(self, _member: Member) -> bool:

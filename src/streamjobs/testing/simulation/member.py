@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from streamjobs.broker.memory import Faults, MemoryBroker, MemoryCluster
+from streamjobs.broker.memory import Faults, MemoryBroker
 from streamjobs.broker.ports import (
     Assigned,
     Batch,
@@ -19,12 +19,19 @@ from streamjobs.broker.ports import (
     Producer,
     TopicPartition,
 )
-from streamjobs.engine.events import Fanout
+from streamjobs.cursor_log import CURSORS_SUFFIX, TopicCursorLog
+from streamjobs.engine.events import Events, Fanout
+from streamjobs.engine.generation import Generation
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
+from streamjobs.failures.sequence import LetterLog
+from streamjobs.publisher import Topics
+from streamjobs.record import Record
+from streamjobs.settings import Settings
 from streamjobs.testing.history import Event
-from streamjobs.testing.recorder import Recorder
+from streamjobs.testing.recorder import Recorder, order_text
 from streamjobs.testing.simulation.clock import VirtualClock
+from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
 from streamjobs.testing.simulation.workers import Behaviour, SimulatedWorkers
 
@@ -36,6 +43,10 @@ Answer = TypeVar("Answer")
 
 class SimulatedCrash(BaseException):  # it is no error: nothing may catch it
     """The process ends here and now."""
+
+
+CURSOR_PARTITIONS: Final = 64
+"""As many as any simulated topic has, at least."""
 
 
 class CrashPoint:
@@ -52,18 +63,47 @@ class CrashPoint:
                 raise SimulatedCrash
 
 
+class Blocks(Events):
+    """Remembers which records hold their keys for good."""
+
+    def __init__(self) -> None:
+        self._held: dict[Generation, dict[int, str | None]] = {}
+
+    def blocked(
+        self, generation: Generation, record: Record, error: Exception, attempt: int
+    ) -> None:
+        order = order_text(generation.order(record))
+        self._held.setdefault(generation, {})[record.offset] = order
+
+    def after_revoke(self, generation: Generation, lost: bool) -> None:
+        self._held.pop(generation, None)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is one."""
+        return bool(self._held)
+
+    def held(self, partition: TopicPartition) -> Mapping[int, str | None]:
+        """Those of this partition by their offsets, and the order of each."""
+        for generation, records in self._held.items():
+            if generation.partition == partition:
+                return records
+        return {}
+
+
 class Member:
     """A process of the group, from its start to its end; a restart is another member.
 
     Attributes:
         alive, frozen: what happened to it.
         inside: whether it is in the middle of a turn (it waits in a callback).
+        blocks: the keys that it holds for good.
     """
 
     def __init__(
         self,
         name: str,
-        cluster: MemoryCluster,
+        cluster: ObservedCluster,
         group: str,
         routes: Mapping[str, Route],
         clock: VirtualClock,
@@ -80,6 +120,7 @@ class Member:
         self.inside = False
         self.faults = Faults()
         self.crash_point = CrashPoint()
+        self.blocks = Blocks()
         self._clock = clock
         broker = MemoryBroker(cluster, name, self.faults)
         self.recorder = Recorder(name, clock, write)
@@ -91,16 +132,35 @@ class Member:
             lambda seconds: wait(self, seconds),
             branches.through,
         )
+        cursors, topics = group + CURSORS_SUFFIX, Topics(broker, Settings())
+        cluster.create(cursors, CURSOR_PARTITIONS)
+        producer = _Producer(broker.producer({}), self.crash_point, random, cluster, name)
         self.owner = Owner(
             routes,
             self.workers,
-            _CrashingProducer(broker.producer({}), self.crash_point, random),
+            producer,
             clock,
             limits,
-            Fanout(self.recorder, branches),
+            Fanout(self.recorder, branches, self.blocks),
+            TopicCursorLog(cursors, topics, producer, lambda: broker.reader({}), clock),
+            LetterLog(topics, lambda: broker.reader({}), clock),
+            lambda: broker.reader({}),
+            wall=clock,
         )
         consumer = broker.consumer(ConsumerOptions(group, list(routes)), self.owner)
         self.owner.attach(_CrashingConsumer(consumer, self.crash_point))
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the app has stopped by itself: some failure's policy said so."""
+        return self.owner.fatal is not None and self.owner.drained
+
+    def has_read(self, partition: TopicPartition, end: int) -> bool:
+        """Whether it has taken in what stands before `end`, or cannot for want of room."""
+        generation = self.owner.scheduler.generations.get(partition)
+        return generation is not None and (
+            generation.ledger.next >= end or bool(generation.backlog)
+        )
 
     @property
     def can_act(self) -> bool:
@@ -164,17 +224,38 @@ class _CrashingConsumer(Consumer):
         return answer
 
 
-class _CrashingProducer(Producer):
-    """The same for what is emitted; acknowledgements come when the dice let them."""
+class _Producer(Producer):
+    """The same for what is written, which is signed; acknowledgements come when the dice let them.
 
-    def __init__(self, producer: Producer, point: CrashPoint, random: Random) -> None:
+    Args:
+        producer: what writes.
+        point: where the process may crash.
+        random: the world's dice.
+        cluster: where it goes, and who is told whose it is.
+        member: the process's name.
+    """
+
+    def __init__(
+        self,
+        producer: Producer,
+        point: CrashPoint,
+        random: Random,
+        cluster: ObservedCluster,
+        member: str,
+    ) -> None:
         self._producer = producer
         self._point = point
         self._random = random
+        self._cluster = cluster
+        self._member = member
 
     def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
         self._point.pass_by()
-        self._producer.send(message, done)
+        self._cluster.writer = self._member
+        try:
+            self._producer.send(message, done)
+        finally:
+            self._cluster.writer = ""
         self._point.pass_by()
 
     def poll(self, timeout: float) -> None:

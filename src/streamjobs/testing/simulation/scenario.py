@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from streamjobs import headers
 from streamjobs.broker.ports import Message
 from streamjobs.engine.distribution import distributor_for
 from streamjobs.engine.effects import Effects
-from streamjobs.engine.failure import Backoff
 from streamjobs.engine.owner import Limits
 from streamjobs.engine.route import Route
 from streamjobs.engine.slices import Slice
 from streamjobs.errors import UndecodableRecordError
+from streamjobs.failures.letters import DeadLetter
+from streamjobs.failures.policy import FailurePolicy
+from streamjobs.failures.retry import Discard, Retry
 from streamjobs.policies import VirtualPartitions
-from streamjobs.record import Record
+from streamjobs.record import Header, Record
 from streamjobs.testing.recorder import order_text
 from streamjobs.testing.simulation.dice import Dice
+from streamjobs.testing.simulation.handlings import random_handling
 from streamjobs.testing.simulation.workers import Behaviour
 
 __all__ = ("OUTPUT", "Scenario", "order_of", "random_scenario")
@@ -29,9 +33,25 @@ OUTPUT: Final = "output"
 """The topic that random scenarios emit to: for each record its id."""
 
 
-VALUES: Final = (b"loud", b"loud", b"silent", b"silent", b"poison") * 3 + (b"loud",) * 5
-"""What a record makes its handler do: emit, or not, or refuse it for good."""
+DEAD: Final = "input.dead"
+"""The topic of their dead letters."""
 
+VALUES: Final = (
+    (b"loud", b"loud", b"silent", b"silent", b"poison") * 3
+    + (b"loud",) * 5
+    + (b"later", b"discard")
+)
+"""What a record makes its handler do: emit, or not, or refuse it for good, or ask to be run again,
+or give it up."""
+
+HEADERS: Final[Sequence[Sequence[Header]]] = (
+    (),
+    (),
+    (),
+    (("h", b"\xff\x00"), ("h", None)),
+    ((headers.DEAD_TOPIC, b"of an earlier life"), (headers.DEAD_MARK, b"")),
+)
+"""What records bring along, which their letters have to keep."""
 
 POLICIES: Final = (
     VirtualPartitions(),
@@ -56,6 +76,7 @@ class Scenario:
             no simulation has the records to fill.
         limits: of every member.
         hits: how often a handler did what the faults "error", "slow" and "endless" say.
+        dead_letters: which of the topics are for dead letters.
     """
 
     topics: Mapping[str, int]
@@ -68,32 +89,56 @@ class Scenario:
         default_factory=lambda: Limits(window_records=40, commit_interval=0.25, revoke_timeout=2.0)
     )
     hits: Counter[str] = field(default_factory=Counter)
+    dead_letters: Collection[str] = ()
 
 
 def order_of(route: Route, record: Record) -> str | None:
     """The order that is kept for a record, as histories name it."""
-    key = record.key if route.ordering_key is None else route.ordering_key(record)
+    try:
+        key = record.key if route.ordering_key is None else route.ordering_key(record)
+    except Exception:
+        return None  # nobody knows its order
     policy = route.virtual_partitions
     return order_text(distributor_for(policy, range(policy.count)).order(key, record))  # type: ignore[arg-type]
 
 
 def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -> Scenario:
-    """One topic with handlers that fail, dawdle and hang as the dice and the faults say."""
+    """One topic with handlers that fail, dawdle and hang as the dice and the faults say, and what
+    is done about it.
+    """
     policy = dataclasses.replace(random.choice(POLICIES), count=random.choice((1, 2, 3, 8)))
     dice = Dice(random, faults)
-    pause = Backoff(first=random.choice((0.2, 15.0)))
-    route = dice.spoil(Route("input", policy, "threads", emit_id, failures=pause))
+    handling = random_handling(random)
+    route = Route(
+        "input",
+        policy,
+        "threads",
+        emit_id,
+        random.choice((None, None, None, picky)),
+        FailurePolicy(lambda record: handling, DeadLetter(DEAD), "simulated"),
+    )
     keys = [None, b"", *(f"k{number}".encode() for number in range(random.choice((1, 3, 10))))]
+    partitions = random.choice((1, 1, 2, 4))
+    small = random.choice((None, None, None, 1))
     return Scenario(
-        topics={"input": random.choice((1, 1, 2, 4)), OUTPUT: 1},
-        routes={"input": route},
+        topics={"input": partitions, OUTPUT: 1, DEAD: partitions},
+        routes={"input": dice.spoil(route)},
         workload=[
-            Message("input", random.choice(VALUES), random.choice(keys)) for _ in range(records)
+            Message("input", random.choice(VALUES), random.choice(keys), random.choice(HEADERS))
+            for _ in range(records)
         ],
         behaviour=dice.seconds,
         heal=dice.heal,
-        map_characters=random.choice((None, None, None, 1)),
+        # A blocked key would hold up all others once a small map is full: as it should.
+        map_characters=None if handling.on_failure == "block" else small,
         hits=dice.hits,
+        dead_letters=(DEAD,),
+        limits=Limits(
+            window_records=random.choice((40, 12, 6)),
+            commit_interval=0.25,
+            revoke_timeout=2.0,
+            suspect_after=random.choice((1, 2, 3)),
+        ),
     )
 
 
@@ -102,8 +147,19 @@ def emit_id(piece: Slice, index: int) -> Effects | None:
     record = piece.records[index]
     if record.value == b"poison":
         raise UndecodableRecordError("poison")
+    if record.value == b"discard":
+        raise Discard("it says so")
+    if record.value == b"later" and piece.attempt(index) == 1:
+        raise Retry.later(0.4)
     if record.value == b"silent":
         return None
     effects = Effects()
     effects.emits.append(Message(OUTPUT, record.id.encode(), record.key))
     return effects
+
+
+def picky(record: Record) -> bytes | None:
+    """A partitioner that cannot deal with an empty key."""
+    if record.key == b"":
+        raise ValueError("an empty key")
+    return record.key

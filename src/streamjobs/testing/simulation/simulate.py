@@ -67,7 +67,7 @@ def play(
     made = scenario(random, faults)
     world = World(made, random, faults, members=random.choice((1, 2, 3)))
     history = world.run(steps)
-    guarantees = [*standard(within=10.0, deliveries=True), *extra]
+    guarantees = [*standard(within=10.0, deliveries=True, letters=True), *extra]
     for guarantee in guarantees:
         guarantee.watch(history)
     return Run(history, world.coverage, world.clock.now, guarantees)

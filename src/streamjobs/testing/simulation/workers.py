@@ -102,6 +102,9 @@ class SimulatedWorkers(Workers, Execution):
         finished, self._finished = self._finished, []
         return finished
 
+    def cancel(self, piece: Slice) -> None:
+        """Nothing can be: a handler that does not end is what happens in life."""
+
     def close(self) -> None:
         self._runs.clear()
 
@@ -164,21 +167,25 @@ class SimulatedWorkers(Workers, Execution):
         token = RUNNING.set(piece)
         try:
             result = piece.generation.route.invoke(piece, attempt.index)
-            if inspect.isawaitable(result):
-                result, slept = self._await(result)
-                attempt.due += slept
-            attempt.outcome = result
+            attempt.outcome = (
+                self._await(result, attempt) if inspect.isawaitable(result) else result
+            )
         except Exception as error:
             attempt.outcome = error
         finally:
             RUNNING.reset(token)
 
-    def _await(self, awaitable: Awaitable[Effects | None]) -> tuple[Effects | None, float]:
-        """Run a coroutine on a loop whose time is virtual; says how long it slept."""
+    def _await(self, awaitable: Awaitable[Effects | None], attempt: _Attempt) -> Effects | None:
+        """Run a coroutine on a loop whose time is virtual. Its attempt takes as long as it slept,
+        also where it raises in the end.
+        """
         loop = self._loop = self._loop or VirtualTimeLoop()
         before = loop.time()
 
         async def run() -> Effects | None:
             return await awaitable
 
-        return loop.run_until_complete(run()), loop.time() - before
+        try:
+            return loop.run_until_complete(run())
+        finally:
+            attempt.due += loop.time() - before

@@ -15,6 +15,7 @@ from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
 from streamjobs.testing.simulation.injector import Injector
 from streamjobs.testing.simulation.member import Member, SimulatedCrash
+from streamjobs.testing.simulation.rest import is_committed, is_committed_but
 from streamjobs.testing.simulation.scenario import Scenario
 from streamjobs.testing.simulation.small_map import map_of
 
@@ -54,7 +55,13 @@ class World:
         self.members: list[Member] = []
         self._watch = watch
         self._write = self.history.add if watch is None else self._add_and_watch
-        self.cluster = ObservedCluster(scenario.topics, scenario.routes, self.clock, self._write)
+        self.cluster = ObservedCluster(
+            scenario.topics,
+            scenario.routes,
+            self.clock,
+            self._write,
+            dead_letters=scenario.dead_letters,
+        )
         self._branches = Branches(self.coverage)
         self._unsent = list(reversed(scenario.workload))
         self._later: list[tuple[float, Callable[[], None]]] = []
@@ -138,6 +145,8 @@ class World:
         member.alive = False
         self.members.remove(member)
         self.cluster.kill(member.name)
+        for generation in member.owner.scheduler.generations.values():
+            self._branches.ended(generation)
         self._write(Crashed(self.clock.now, member.name))
         self.later(self.random.uniform(0.0, 3.0), lambda: self.expire(member))
         self.later(self.random.uniform(0.0, 2.0), self.start_member)
@@ -169,10 +178,20 @@ class World:
             self._turn(self.random.choice(self.acting))
 
     def _turn(self, member: Member) -> None:
+        if not member.alive:
+            return  # it ended while somebody else waited
         try:
             member.turn()
         except SimulatedCrash:
             self.crash(member)
+        else:
+            if member.has_stopped and member in self.members:
+                self._restart(member)
+
+    def _restart(self, member: Member) -> None:
+        """A process ends in good order, and whoever watches over it starts another one."""
+        self.leave(member)
+        self.later(self.random.uniform(0.0, 2.0), self.start_member)
 
     def _work_one(self) -> None:
         busy = [each for each in self.members if each.can_act and each.workers.busy]
@@ -211,6 +230,8 @@ class World:
             member.frozen_until = 0.0
             member.crash_point.armed = None
             member.workers.patient = False
+        for member in [each for each in self.members if each.blocks.any]:
+            self._restart(member)  # somebody mended the handler
         while self._later:
             self.pass_time(1.0)
         if not self.members:
@@ -239,10 +260,20 @@ class World:
         )
 
     def _is_committed(self, partition: TopicPartition) -> bool:
-        log = self.cluster.log(*partition)
-        committed = self.cluster.committed(GROUP, *partition)
-        reached = committed.offset if committed else log.start
-        return all(record.offset < reached for record in log.records[-1:])
+        """Whether all that is not held by a blocked key is."""
+        if is_committed(self.cluster, GROUP, partition):
+            return True
+        end = self.cluster.log(*partition).end
+        held = [
+            each.blocks.held(partition)
+            for each in self.members
+            if each.blocks.any and each.has_read(partition, end)
+        ]
+        return any(
+            is_committed_but(self.cluster, GROUP, partition, self.scenario.routes, records)
+            for records in held
+            if records
+        )
 
     def _part(self) -> None:
         for member in list(self.members):

@@ -1,0 +1,1 @@
+"""What becomes of records whose attempts fail: retries, dead letters, breakers."""
