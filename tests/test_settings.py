@@ -131,7 +131,6 @@ def test_every_setting_has_a_description(name: str) -> None:
         ("commit_interval", -1.0, "greater than 0"),
         ("topics", "maybe", "'create' or 'require'"),
         ("guarantee", "exactly-twice", "'at-least-once'"),
-        ("guarantee", "exactly-once", "needs transactions"),
         ("group_protocol", "new", "'classic' or 'consumer'"),
         ("consumer_config", [1], "valid dictionary"),
         ("broker", 9092, "valid string"),
@@ -181,3 +180,19 @@ def test_the_error_does_not_show_a_password(tmp_path: Path) -> None:
 
 def test_a_wrong_setting_is_a_wrong_configuration() -> None:
     assert issubclass(SettingError, ConfigurationError)
+
+
+def test_exactly_once_is_refused_on_the_embedded_broker(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="none worth the name"):
+        resolve({"guarantee": "exactly-once", "broker": "embedded"}, {}, tmp_path)
+
+
+def test_exactly_once_commits_often_unless_something_else_is_said(tmp_path: Path) -> None:
+    given = {"guarantee": "exactly-once"}
+    assert resolve(given, {}, tmp_path).settings.commit_interval == 0.1
+    assert resolve(given | {"commit_interval": 2}, {}, tmp_path).settings.commit_interval == 2
+
+
+def test_a_transaction_may_not_end_before_its_commit_comes(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="three times"):
+        resolve({"transaction_timeout": 2.0}, {}, tmp_path)

@@ -22,7 +22,13 @@ from streamjobs.failures.breaker import Breaker
 from streamjobs.failures.letters import DeadLetter
 from streamjobs.failures.policy import Handling, OnFailure
 from streamjobs.failures.retry import Retry
-from streamjobs.handlers import HandlerOptions, execution_kind, virtual_partitions_policy
+from streamjobs.handlers import (
+    HandlerOptions,
+    check_policies,
+    execution_kind,
+    store_names,
+    virtual_partitions_policy,
+)
 from streamjobs.jobs import Job
 from streamjobs.middleware import Around, Middleware
 from streamjobs.policies import PartitionKeyType, VirtualPartitions
@@ -76,7 +82,9 @@ class App:
         *,
         broker: str | Broker | None = None,
         connection: Mapping[str, Any] | None = None,
-        guarantee: Literal["at-least-once"] | None = None,
+        guarantee: Literal["at-least-once", "exactly-once"] | None = None,
+        state_dir: str | None = None,
+        transaction_timeout: float | None = None,
         commit_interval: float | None = None,
         shutdown_timeout: float | None = None,
         revoke_timeout: float | None = None,
@@ -107,9 +115,10 @@ class App:
             raise ConfigurationError("App(name): a consumer group needs a name")
         self.name = name
         self.handling = Handling(retry, on_failure)
+        check_policies(dead_letter, breaker)
         self.dead_letter = dead_letter
         self.breaker = breaker
-        self.middleware: list[Middleware] = [ContextTravel(context), *middleware]
+        self.middleware: list[Middleware] = [ContextTravel(context), *_several(middleware)]
         self.around = Around(self.middleware)
         self.topics: dict[str, Topic] = {}
         self.process_initializers: list[Callable[[], object]] = []
@@ -123,6 +132,8 @@ class App:
             "broker": broker if isinstance(broker, str | None) else broker.address,
             "connection": connection,
             "guarantee": guarantee,
+            "state_dir": state_dir,
+            "transaction_timeout": transaction_timeout,
             "commit_interval": commit_interval,
             "shutdown_timeout": shutdown_timeout,
             "revoke_timeout": revoke_timeout,
@@ -163,6 +174,7 @@ class App:
         timeout: float | None = None,
         inline: bool = False,
         process: bool = False,
+        state: bool | str | Sequence[str] = False,
     ) -> Callable[[Callable[P, R]], Job[P, R]]:
         """Make a job of a function. It stays callable, and can be enqueued.
 
@@ -184,6 +196,8 @@ class App:
                 a thread told by `ctx.timed_out`; the attempt has failed in any case.
             inline: run it on the owner's thread, for functions that cost next to nothing.
             process: run it in a pool of processes, for functions that keep a CPU busy.
+            state: True to have `ctx.state`, values kept per ordering key; or the names of the
+                stores that `ctx.store(name)` may use.
 
         Raises:
             ConfigurationError: the declaration cannot work; says why.
@@ -208,6 +222,7 @@ class App:
                     timeout=timeout,
                     inline=inline,
                     process=process,
+                    state=state,
                 ),
             )
             self._topic(topic).add_job(job)
@@ -230,6 +245,7 @@ class App:
         timeout: float | None = None,
         inline: bool = False,
         process: bool = False,
+        state: bool | str | Sequence[str] = False,
     ) -> Callable[[Callable[P, R]], Stream[P, R]]:
         """Handle the records of a topic with a function of (value) or (value, ctx).
 
@@ -248,6 +264,8 @@ class App:
                 a thread told by `ctx.timed_out`; the attempt has failed in any case.
             inline: run it on the owner's thread, for functions that cost next to nothing.
             process: run it in a pool of processes, for functions that keep a CPU busy.
+            state: True to have `ctx.state`, values kept per ordering key; or the names of the
+                stores that `ctx.store(name)` may use.
 
         Raises:
             ConfigurationError: the declaration cannot work; says why.
@@ -271,6 +289,7 @@ class App:
                     timeout=timeout,
                     inline=inline,
                     process=process,
+                    state=state,
                 ),
             )
             self._topic(topic).set_stream(stream)
@@ -310,11 +329,13 @@ class App:
         timeout: float | None,
         inline: bool,
         process: bool,
+        state: bool | str | Sequence[str],
     ) -> HandlerOptions:
         return HandlerOptions(
             execution_kind(function, inline=inline, process=process),
             Handling(retry or self.handling.retry, on_failure or self.handling.on_failure),
             timeout,
+            store_names(state),
             virtual_partitions_policy(virtual_partitions),
             dead_letter,
             breaker,
@@ -455,3 +476,9 @@ class App:
         """End `run` in good order; may be called from any thread, and before it began to work."""
         if self._runtime is not None:
             self._runtime.stop()
+
+
+def _several(middleware: Sequence[Middleware]) -> Sequence[Middleware]:
+    if isinstance(middleware, list | tuple):
+        return middleware
+    raise ConfigurationError(f"App(middleware={middleware!r}): a list")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 
@@ -21,12 +21,16 @@ from streamjobs.errors import (
 )
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
+from streamjobs.state.typed import TypedState
+from streamjobs.state.view import State, UnusableState, not_declared
 from streamjobs.values import encode_value
 
 if TYPE_CHECKING:
     from streamjobs.calls import JobCall
 
 __all__ = ("Context", "current_context")
+
+T = TypeVar("T")
 
 _OVERHEAD: Final = 512
 """Bytes allowed for headers and the record's frame."""
@@ -44,7 +48,18 @@ class Context:
         began: when it began, by `time.monotonic`; with a `timeout` only.
     """
 
-    __slots__ = ("_deadline", "_notes", "_slice", "attempt", "began", "effects", "job", "record")
+    __slots__ = (
+        "_deadline",
+        "_index",
+        "_notes",
+        "_slice",
+        "_state",
+        "attempt",
+        "began",
+        "effects",
+        "job",
+        "record",
+    )
 
     def __init__(
         self,
@@ -54,6 +69,8 @@ class Context:
         timeout: float | None = None,
     ) -> None:
         self._slice = piece
+        self._index = index
+        self._state: State | None = None
         self._notes: dict[str, Any] | None = None
         self._deadline: float | None = None
         if timeout is not None:
@@ -63,6 +80,62 @@ class Context:
         self.attempt = piece.attempt(index)
         self.job = job
         self.effects: Effects | None = None
+
+    @property
+    def state(self) -> State:
+        """What is kept for this record's ordering key, in the handler's (first) store.
+
+        Raises (when it is used):
+            StateNotDeclaredError: the handler has none; add `state=True` to its decorator.
+            StateNeedsKeyError: the record has no ordering key.
+        """
+        if self._state is None:
+            self._state = self.store()
+        return self._state
+
+    def store(self, name: str | None = None) -> State:
+        """The same of a store by its name, for handlers that declare several."""
+        piece, index = self._slice, self._index
+        route = piece.generation.route
+        stores = list(route.changelogs)
+        store = name or (stores[0] if stores else "")
+        if store not in route.changelogs:
+            return UnusableState(not_declared(route.name_of(self.record), name, stores))
+        if self.effects is None:
+            self.effects = Effects()
+        order = piece.orders[index]
+        return State(
+            self._ordering_key() if order is not self.record else None,
+            self._reader_of(store),
+            self.effects.changes.setdefault(store, {}),
+            max_message_bytes=route.max_message_bytes,
+        )
+
+    def state_for(self, kind: type[T], name: str | None = None) -> TypedState[T]:
+        """One value of `ctx.state` as a pydantic model, a dataclass or another type.
+
+        Example:
+            >>> account = ctx.state_for(Account)          # doctest: +SKIP
+            >>> account.set(account.get(Account()).paid(7))
+        """
+        return self.state.typed(kind, name)
+
+    def _ordering_key(self) -> bytes | None:
+        ordering_key = self._slice.generation.route.ordering_key
+        return self.record.key if ordering_key is None else ordering_key(self.record)
+
+    def _reader_of(self, store: str) -> Callable[[bytes], bytes | None]:
+        """Earlier attempts of the same slice first, then what is merged, then the store."""
+        piece = self._slice
+        merged = piece.generation.stores[store]
+
+        def read(key: bytes) -> bytes | None:
+            earlier = piece.changes.get(store)
+            if earlier is not None and key in earlier:
+                return earlier[key]
+            return merged.get(key)
+
+        return read
 
     @property
     def notes(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from streamjobs import headers
 from streamjobs.broker.ports import Message
 from streamjobs.context import Context
 from streamjobs.engine.slices import RUNNING
-from streamjobs.errors import ConfigurationError
+from streamjobs.errors import ConfigurationError, InvalidArgumentsError
 from streamjobs.middleware import Middleware
 
 __all__ = ("ContextTravel",)
@@ -38,6 +38,9 @@ class ContextTravel(Middleware):
     """
 
     def __init__(self, variables: Sequence[ContextVar[Any]] = ()) -> None:
+        for each in variables:
+            if not isinstance(each, ContextVar):
+                raise ConfigurationError(f"App(context=...) takes context variables, not {each!r}")
         self._variables: Mapping[str, ContextVar[Any]] = {each.name: each for each in variables}
         if len(self._variables) < len(variables):
             raise ConfigurationError("App(context=...): two context variables have the same name")
@@ -55,7 +58,7 @@ class ContextTravel(Middleware):
             if variable in current
         }
         if values:
-            added.append((headers.CONTEXT, orjson.dumps(values)))
+            added.append((headers.CONTEXT, _as_json(values)))
         trace = _traceparent()
         if trace is not None:
             added.append((headers.TRACEPARENT, trace))
@@ -64,7 +67,7 @@ class ContextTravel(Middleware):
     def before_attempt(self, ctx: Context) -> None:
         entered: list[tuple[ContextVar[Any], Token[Any]]] = []
         carried = ctx.record.header(headers.CONTEXT) if self._variables else None
-        values = {} if carried is None else orjson.loads(carried)
+        values = _from_json(carried)
         for name, variable in self._variables.items():
             if name in values:
                 entered.append((variable, variable.set(values[name])))
@@ -76,6 +79,26 @@ class ContextTravel(Middleware):
             variable.reset(token)
         if trace is not None:
             sys.modules["opentelemetry.context"].detach(trace)
+
+
+def _as_json(values: Mapping[str, Any]) -> bytes:
+    for name, value in values.items():
+        try:
+            orjson.dumps(value)
+        except TypeError as error:
+            raise InvalidArgumentsError(
+                f"context variable {name!r} cannot travel: {error}"
+            ) from None
+    return orjson.dumps(values)
+
+
+def _from_json(carried: bytes | None) -> Mapping[str, Any]:
+    """What some other program wrote there is ignored: it is not what the record is about."""
+    try:
+        values = orjson.loads(carried or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _traceparent() -> bytes | None:

@@ -87,6 +87,10 @@ class FencedError(TransactionError):
     """
 
 
+class MessageRefusedError(DeliveryError):
+    """A record that was refused for what it is, such as its size: again would be of no use."""
+
+
 class LostCauseError(StreamjobsError):
     """A record for which another attempt is of no use: it is dead-lettered at once."""
 
@@ -105,6 +109,10 @@ class PartitionerError(LostCauseError):
 
 class RecordGoneError(LostCauseError):
     """A record whose turn came after the broker had deleted it (retention, compaction)."""
+
+
+class EmitRefusedError(LostCauseError):
+    """A record whose handler emitted what the broker does not take, such as what is too large."""
 
 
 class PoisonRecordError(LostCauseError):

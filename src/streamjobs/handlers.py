@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,16 @@ from streamjobs.errors import ConfigurationError
 from streamjobs.failures.breaker import Breaker
 from streamjobs.failures.letters import DeadLetter
 from streamjobs.failures.policy import Handling
-from streamjobs.policies import VirtualPartitions
+from streamjobs.policies import VirtualPartitions, is_number
+from streamjobs.state.changelog import DEFAULT_STORE, check_name
 
-__all__ = ("HandlerOptions", "execution_kind", "virtual_partitions_policy")
+__all__ = (
+    "HandlerOptions",
+    "check_policies",
+    "execution_kind",
+    "store_names",
+    "virtual_partitions_policy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class HandlerOptions:
         kind: what runs it.
         handling: what is done about its failures.
         timeout: seconds one attempt may take; None for as long as it likes.
+        stores: the names of the stores it may use.
         virtual_partitions, dead_letter, breaker: the handler's word on what all handlers of its
             topic share; None leaves it to the others.
     """
@@ -32,13 +40,29 @@ class HandlerOptions:
     kind: ExecutionKind
     handling: Handling
     timeout: float | None = None
+    stores: Sequence[str] = ()
     virtual_partitions: VirtualPartitions | None = None
     dead_letter: DeadLetter | None = None
     breaker: Breaker | None = None
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
+        if self.timeout is not None and (not is_number(self.timeout) or not self.timeout > 0):
             raise ConfigurationError(f"timeout={self.timeout!r}: seconds, more than 0, or None")
+        check_policies(self.dead_letter, self.breaker)
+
+
+def store_names(state: bool | str | Sequence[str]) -> Sequence[str]:
+    """What `state=` declares.
+
+    Raises:
+        ConfigurationError: a name that no topic and no path can have.
+    """
+    if isinstance(state, bool):
+        return (DEFAULT_STORE,) if state else ()
+    names = (state,) if isinstance(state, str) else tuple(state)
+    for name in names:
+        check_name("a store", name)
+    return names
 
 
 def virtual_partitions_policy(given: VirtualPartitions | int | None) -> VirtualPartitions | None:
@@ -46,6 +70,18 @@ def virtual_partitions_policy(given: VirtualPartitions | int | None) -> VirtualP
     if given is None or isinstance(given, VirtualPartitions):
         return given
     return VirtualPartitions(given)  # which refuses what is no number
+
+
+def check_policies(dead_letter: object, breaker: object) -> None:
+    """Refuse what is given in place of a policy.
+
+    Raises:
+        ConfigurationError: names what it takes.
+    """
+    if dead_letter is not None and not isinstance(dead_letter, DeadLetter):
+        raise ConfigurationError(f"dead_letter={dead_letter!r}: a DeadLetter(...)")
+    if breaker is not None and not isinstance(breaker, Breaker):
+        raise ConfigurationError(f"breaker={breaker!r}: a Breaker(...)")
 
 
 def execution_kind(function: Callable[..., Any], *, inline: bool, process: bool) -> ExecutionKind:

@@ -21,7 +21,7 @@ from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.slices import RUNNING, Slice
 from streamjobs.record import Record
-from streamjobs.stacks import place_of, stack_of, trace_of
+from streamjobs.stacks import place_of, stack_of, text_of, trace_of
 
 __all__ = ("LogEvents", "LogFormat", "configure")
 
@@ -143,7 +143,7 @@ class LogEvents(Events):
             **describe(generation, record),
             attempt=attempt,
             pause=pause,
-            error=f"{type(error).__name__}: {error}",
+            error=text_of(error),
             **({"exception": trace} if trace else {}),
         )
 
@@ -151,7 +151,7 @@ class LogEvents(Events):
         log.error(
             "record discarded",
             **describe(generation, record),
-            reason=f"{type(error).__name__}: {error}",
+            reason=text_of(error),
         )
 
     def dead_lettered(
@@ -161,7 +161,7 @@ class LogEvents(Events):
             "record dead-lettered",
             **describe(generation, record),
             attempts=attempt,
-            error=f"{type(error).__name__}: {error}",
+            error=text_of(error),
         )
 
     def unburied(self, generation: Generation, record: Record, reason: str, pause: float) -> None:
@@ -179,7 +179,7 @@ class LogEvents(Events):
             "record failed for good; its key is blocked until a restart",
             **describe(generation, record),
             attempts=attempt,
-            error=f"{type(error).__name__}: {error}",
+            error=text_of(error),
             exc_info=(type(error), error, error.__traceback__),
         )
 
@@ -187,7 +187,7 @@ class LogEvents(Events):
         log.error(
             "record failed for good; the app stops and will get it again",
             **describe(generation, record),
-            error=f"{type(error).__name__}: {error}",
+            error=text_of(error),
             exc_info=(type(error), error, error.__traceback__),
         )
 
@@ -228,6 +228,9 @@ class LogEvents(Events):
             **describe(generation, record),
             error=error,
         )
+
+    def aborted(self, reason: str) -> None:
+        log.warning("transaction aborted; reading again from the last commit", reason=reason)
 
     def unreadable(self, partition: TopicPartition, offset: int, reason: str) -> None:
         log.warning(

@@ -12,6 +12,7 @@ import structlog
 
 from streamjobs.broker.ports import Message
 from streamjobs.engine.events import Fanout, Observer
+from streamjobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from streamjobs.app import App
@@ -85,6 +86,11 @@ class Around:
     """All middleware of an app, the first one outermost."""
 
     def __init__(self, middleware: Sequence[Middleware]) -> None:
+        for each in middleware:
+            if not isinstance(each, Middleware):
+                raise ConfigurationError(
+                    f"App(middleware=...) takes objects of Middleware, not {each!r}"
+                )
         self._all = middleware
         self._around_attempts = [each for each in middleware if each.stands_around_attempts]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, get_args
 
 from streamjobs.errors import ConfigurationError
@@ -14,6 +15,11 @@ __all__ = ("Distribution", "Ordering", "PartitionKeyType", "VirtualPartitions")
 Distribution = Literal["consistent", "balanced"]
 Ordering = Literal["key", "virtual_partition", "none"]
 PartitionKeyType = Literal["key", "partition_key", "partition"]
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def one_of(what: str, value: object, choices: object) -> None:

@@ -12,10 +12,10 @@ from typing import Final
 import structlog
 
 from streamjobs.broker.ports import Broker, Delivery, Message, Producer, TopicSpec
-from streamjobs.errors import TopicError
+from streamjobs.errors import DeliveryError, StreamjobsError, TopicError
 from streamjobs.settings import Settings
 
-__all__ = ("Publisher", "Topics")
+__all__ = ("EnsuringProducer", "Publisher", "Topics")
 
 FLUSH_TIMEOUT: Final = 30.0
 _METADATA_TIMEOUT: Final = 8.0
@@ -118,6 +118,33 @@ class Topics:
         """How many partitions a new topic gets."""
         models = [self._partitions.get(model, 0) for model in self._like.get(topic, ())]
         return max(models, default=0) or self._settings.partitions
+
+
+class EnsuringProducer(Producer):
+    """Makes missing topics the first time something is written to them, and folds the partition
+    of a dead letter into what its topic has.
+    """
+
+    def __init__(self, producer: Producer, topics: Topics) -> None:
+        self._producer = producer
+        self._topics = topics
+
+    def poll(self, timeout: float) -> None:
+        self._producer.poll(timeout)
+
+    def flush(self, timeout: float) -> int:
+        return self._producer.flush(timeout)
+
+    def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
+        if not self._topics.knows(message.topic):
+            try:
+                self._topics.partitions(message.topic)
+            except StreamjobsError as error:
+                raise DeliveryError(str(error)) from error
+        if message.partition is not None:
+            count = self._topics.partitions(message.topic)
+            message = message._replace(partition=message.partition % count)
+        self._producer.send(message, done)
 
 
 class Publisher:

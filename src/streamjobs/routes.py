@@ -18,6 +18,7 @@ from streamjobs.jobs import Job
 from streamjobs.partitioning import key_bytes
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Record
+from streamjobs.state.changelog import changelog_topic
 from streamjobs.streams import Stream
 from streamjobs.wire import open_envelope
 
@@ -65,6 +66,7 @@ class Topic:
                 f"there are two jobs {job.name!r} on topic {self.name!r}; give one a name="
             )
         self._agree_on(job.options)
+        self._refuse_what_state_cannot_have(job.options, job.name)
         self.jobs[job.name] = job
 
     def set_stream(self, stream: Stream[..., Any]) -> None:
@@ -80,7 +82,21 @@ class Topic:
                 "both, or another App (another consumer group) can have the second"
             )
         self._agree_on(stream.options)
+        self._refuse_what_state_cannot_have(stream.options, stream.name)
         self.stream = stream
+
+    def _refuse_what_state_cannot_have(self, options: HandlerOptions, name: str) -> None:
+        if not options.stores:
+            return
+        if options.kind == "processes":
+            raise ConfigurationError(
+                f"{name}: state=... with process=True is not possible yet: use threads"
+            )
+        if self.virtual_partitions.ordering == "none":
+            raise ConfigurationError(
+                f'{name}: ordering="none" keeps no order, and state needs one: records of a key '
+                "could change it at the same time"
+            )
 
     def _agree_on(self, options: HandlerOptions) -> None:
         kinds = self._kinds | {options.kind}
@@ -95,6 +111,11 @@ class Topic:
         self._dead_letter = self._shared(
             "given two dead letters", "dead-letter topic", self._dead_letter, options.dead_letter
         )
+        if self.dead_letter_topic == self.name:
+            raise ConfigurationError(
+                f"topic {self.name!r} is its own dead-letter topic: its letters would be attempted "
+                "like records, for ever. Give DeadLetter another topic"
+            )
         self._breaker = self._shared(
             "given two breakers", "breaker", self._breaker, options.breaker
         )
@@ -157,7 +178,26 @@ class Topic:
         except UndecodableRecordError:
             return None
 
-    def route(self, wait_for: WaitFor, max_message_bytes: int, group: str) -> Route:
+    @property
+    def stores(self) -> list[str]:
+        """The names of the stores that its handlers declare."""
+        return list(dict.fromkeys(name for _, each in self.handlers for name in each.stores))
+
+    def changelogs(self, group: str) -> dict[str, str]:
+        """The changelog topic of each of its stores.
+
+        Raises:
+            ConfigurationError: a topic cannot have that name.
+        """
+        return {store: changelog_topic(group, self.name, store) for store in self.stores}
+
+    def route(
+        self,
+        wait_for: WaitFor,
+        max_message_bytes: int,
+        group: str,
+        transactional: bool = False,
+    ) -> Route:
         """Its route, for the engine."""
         return Route(
             topic=self.name,
@@ -171,6 +211,8 @@ class Topic:
             breaker=self.breaker,
             max_message_bytes=max_message_bytes,
             sequenced_by=self.dead_letter_topic if self.dead_letter.sequenced else None,
+            changelogs=self.changelogs(group),
+            transactional=transactional,
             handler=self._name_and_timeout,
         )
 

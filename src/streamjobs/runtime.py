@@ -7,26 +7,30 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import structlog
 
-from streamjobs.broker.ports import ConsumerOptions, Delivery, Message, Producer, Reader
+from streamjobs.broker.ports import ConsumerOptions, Producer, Reader
 from streamjobs.collector import for_streams
 from streamjobs.counts import Counts
 from streamjobs.cursor_log import TopicCursorLog
+from streamjobs.engine.checkpoint import Checkpoint, TransactionalProducer
 from streamjobs.engine.events import Fanout, Observer
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
-from streamjobs.errors import ConfigurationError, DeliveryError, StreamjobsError
+from streamjobs.errors import ConfigurationError, TopicError
 from streamjobs.execution.launch import Launch, launch_for
 from streamjobs.execution.pool import WorkerPool
 from streamjobs.exit_codes import ExitCode
 from streamjobs.failures.sequence import LetterLog
 from streamjobs.logs import LogEvents
 from streamjobs.middleware import Guarded
-from streamjobs.publisher import Topics
+from streamjobs.publisher import EnsuringProducer, Topics
+from streamjobs.state.keeper import StateKeeper
 
 if TYPE_CHECKING:
     from streamjobs.app import App
@@ -40,6 +44,9 @@ answer of a cooperative group is often "nothing yet"."""
 
 _FOR_EVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1"}
 """A dead letter stays until somebody has looked at it."""
+
+_THE_LATEST: Final = {"cleanup.policy": "compact"}
+"""Of each key the latest value is enough."""
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -105,14 +112,22 @@ class Runtime:
     def _ensure_topics(self) -> None:
         wanted = list(self._app.topics)
         wanted += [output for topic in self._app.topics.values() for output in topic.outputs]
+        changelogs = {
+            changelog: [topic.name]
+            for topic in self._app.topics.values()
+            for changelog in topic.changelogs(self._app.name).values()
+        }
         cursors, dead = self._app.cursors_topic, self._app.dead_letter_topics
         self._topics = Topics(
             self._app.broker,
             self._settings,
-            like=dead | {cursors: list(self._app.topics)},
-            config=dict.fromkeys(dead, _FOR_EVER) | {cursors: {"cleanup.policy": "compact"}},
+            like=dead | changelogs | {cursors: list(self._app.topics)},
+            config=dict.fromkeys(dead, _FOR_EVER)
+            | dict.fromkeys([cursors, *changelogs], _THE_LATEST),
         )
         self._topics.ensure(list(dict.fromkeys(wanted)))
+        if changelogs:
+            self._ensure_changelogs()
 
     def _owner(self, workers: WorkerPool, until_idle: bool) -> Owner:
         settings, broker = self._settings, self._app.broker
@@ -125,7 +140,11 @@ class Runtime:
             stall_after=settings.stall_after,
             suspect_after=settings.suspect_after,
         )
-        producer = _EnsuringProducer(broker.producer(settings.producer_config), self._topics)
+        plain = EnsuringProducer(broker.producer(settings.producer_config), self._topics)
+        checkpoint = self._checkpoint()
+        emitting: Producer = plain
+        if checkpoint is not None and settings.guarantee == "exactly-once":
+            emitting = EnsuringProducer(TransactionalProducer(checkpoint), self._topics)
 
         def open_reader() -> Reader:
             return broker.reader(settings.consumer_config)
@@ -133,12 +152,14 @@ class Runtime:
         owner = Owner(
             routes,
             workers,
-            producer,
+            emitting,
             time.monotonic,
             limits,
             Fanout(self.counts, LogEvents(), self._middleware, *self._observers),
-            TopicCursorLog(self._app.cursors_topic, self._topics, producer, open_reader),
+            TopicCursorLog(self._app.cursors_topic, self._topics, plain, open_reader),
             LetterLog(self._topics, open_reader),
+            self._state_keeper(open_reader),
+            checkpoint,
             open_reader,
         )
         options = ConsumerOptions(
@@ -162,10 +183,61 @@ class Runtime:
             return None
         return launch_for(self._app, self._largest_message)
 
+    @property
+    def _has_state(self) -> bool:
+        return any(topic.stores for topic in self._app.topics.values())
+
+    def _checkpoint(self) -> Checkpoint | None:
+        """Where state or exactly-once asks for it, everything commits in one transaction."""
+        settings, broker = self._settings, self._app.broker
+        if not self._has_state and settings.guarantee == "at-least-once":
+            return None
+        name = f"{self._app.name}-{settings.instance or uuid4()}"
+        checkpoint = Checkpoint(
+            lambda: broker.transactions(
+                name, settings.transaction_timeout, settings.producer_config
+            )
+        )
+        checkpoint.start()
+        return checkpoint
+
+    def _state_keeper(self, open_reader: Callable[[], Reader]) -> StateKeeper | None:
+        if not self._has_state:
+            return None
+        from streamjobs.state.rocks import RocksStores
+
+        stores = RocksStores(Path(self._settings.state_dir), self._app.name)
+        return StateKeeper(stores, open_reader, patience=2 * self._settings.transaction_timeout)
+
+    def _ensure_changelogs(self) -> None:
+        """A changelog has as many partitions as its topic: partition by partition they belong
+        together.
+
+        Raises:
+            TopicError: one has another count.
+        """
+        wanted = {
+            changelog: topic.name
+            for topic in self._app.topics.values()
+            for changelog in topic.changelogs(self._app.name).values()
+        }
+        counts = self._topics.ensure([*wanted, *wanted.values()])
+        for changelog, topic in wanted.items():
+            if counts[changelog] != counts[topic]:
+                raise TopicError(
+                    f"topic {topic!r} has {counts[topic]} partitions and its changelog "
+                    f"{changelog!r} {counts[changelog]}: keys have moved to other partitions, "
+                    "where their state is not. Go back to the old count, or begin without state: "
+                    f"delete the changelog and {self._settings.state_dir!r}"
+                )
+
     def _routes(self, workers: WorkerPool) -> dict[str, Route]:
+        exactly_once = self._settings.guarantee == "exactly-once"
         routes = {}
         for topic in self._app.topics.values():
-            route = topic.route(workers.event_loop.wait_for, self._largest_message, self._app.name)
+            route = topic.route(
+                workers.event_loop.wait_for, self._largest_message, self._app.name, exactly_once
+            )
             for observer in reversed([*self._app.middleware, *self._observers]):
                 route = observer.observe(route)
             routes[topic.name] = route
@@ -178,7 +250,7 @@ class Runtime:
         progress = _Progress(self.counts)
         try:
             while not self._signals and owner.fatal is None:
-                owner.turn()
+                _turn(owner)
                 progress.tell()
                 if self._resume:
                     self._resume = False
@@ -210,7 +282,7 @@ class Runtime:
                     slices_running=len(owner.scheduler.running),
                 )
                 return ExitCode.UNFINISHED if owner.fatal is None else ExitCode.ERROR
-            owner.turn()
+            _turn(owner)
         return ExitCode.OK if owner.fatal is None else ExitCode.ERROR
 
     @contextmanager
@@ -233,6 +305,17 @@ class Runtime:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _turn(owner: Owner) -> None:
+    """One turn. What asks for the end of the process, in a function of the user's that the owner
+    calls, ends it in good order.
+    """
+    try:
+        owner.turn()
+    except (KeyboardInterrupt, SystemExit, MemoryError) as error:
+        owner.fatal = owner.fatal or error
+        owner.stop()
 
 
 class _Idle:
@@ -270,30 +353,3 @@ class _Progress:
             rate = (done - self._done) / (now - self._at)
             log.info("progress", done=done, per_second=round(rate))
         self._at, self._done = now, done
-
-
-class _EnsuringProducer(Producer):
-    """Makes missing topics the first time something is written to them, and folds the partition
-    of a dead letter into what its topic has.
-    """
-
-    def __init__(self, producer: Producer, topics: Topics) -> None:
-        self._producer = producer
-        self._topics = topics
-
-    def poll(self, timeout: float) -> None:
-        self._producer.poll(timeout)
-
-    def flush(self, timeout: float) -> int:
-        return self._producer.flush(timeout)
-
-    def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
-        if not self._topics.knows(message.topic):
-            try:
-                self._topics.partitions(message.topic)
-            except StreamjobsError as error:
-                raise DeliveryError(str(error)) from error
-        if message.partition is not None:
-            count = self._topics.partitions(message.topic)
-            message = message._replace(partition=message.partition % count)
-        self._producer.send(message, done)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from streamjobs.errors import SettingError
 
@@ -40,10 +40,17 @@ class Settings(BaseModel):
         default_factory=dict,
         description="SASL and TLS, by librdkafka's names (security_protocol, sasl_username, ...)",
     )
-    guarantee: Literal["at-least-once"] = Field(
-        "at-least-once", description="what a crash may do to effects: repeat them, never lose them"
+    guarantee: Literal["at-least-once", "exactly-once"] = Field(
+        "at-least-once",
+        description="what a crash may do to what was emitted: repeat it, never lose it; or neither",
     )
-    commit_interval: Seconds = Field(1.0, description="seconds between commits")
+    state_dir: str = Field("state", description="where the stores of state are on this machine")
+    transaction_timeout: Seconds = Field(
+        10.0, description="seconds after which the broker aborts a transaction of a dead process"
+    )
+    commit_interval: Seconds = Field(
+        1.0, description="seconds between commits; 0.1 with exactly-once, where it is not set"
+    )
     shutdown_timeout: Seconds = Field(
         30.0, description="seconds running handlers get after SIGTERM"
     )
@@ -91,15 +98,27 @@ class Settings(BaseModel):
         default_factory=dict, description="handed to librdkafka's producers as it is"
     )
 
-    @field_validator("guarantee", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _no_transactions_yet(cls, value: object) -> object:
-        if value == "exactly-once":
+    def _commit_often(cls, values: Any) -> Any:
+        """Who reads what is committed waits for it, at every hop."""
+        if isinstance(values, dict) and values.get("guarantee") == "exactly-once":
+            return {"commit_interval": 0.1} | values
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Settings:
+        if self.guarantee == "exactly-once" and self.broker == "embedded":
             raise ValueError(
-                "exactly-once needs transactions, which this version does not have (and the "
-                "embedded broker never will); handlers that can be repeated do with at-least-once"
+                "exactly-once needs a broker with transactions, and the embedded one has none "
+                "worth the name: it hides no aborted records. Take a real Kafka (make kafka)"
             )
-        return value
+        if self.commit_interval * 3 > self.transaction_timeout:
+            raise ValueError(
+                f"transaction_timeout={self.transaction_timeout:g} has to be at least three times "
+                f"commit_interval={self.commit_interval:g}"
+            )
+        return self
 
 
 class Resolved(NamedTuple):
@@ -172,6 +191,9 @@ def _from_pyproject(directory: Path) -> dict[str, Any]:
 def _explain(error: ValidationError, sources: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors():
+        if not problem["loc"]:
+            lines.append(problem["msg"].removeprefix("Value error, "))
+            continue
         name = str(problem["loc"][0])
         source = sources.get(name, "default")
         if problem["type"] == "extra_forbidden":

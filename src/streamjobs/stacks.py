@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
+from typing import Final
 
-__all__ = ("place_of", "stack_of", "trace_of")
+__all__ = ("place_of", "stack_of", "text_of", "trace_of")
+
+TEXT_CHARACTERS: Final = 1_000
 
 
 def stack_of(worker: object) -> str | None:
@@ -39,8 +42,19 @@ def trace_of(error: BaseException) -> str:
     if frames:
         parts.append("Traceback (most recent call last):\n")
         parts += traceback.format_list(frames)
-    parts += traceback.format_exception_only(error)
+    parts.append(_last_line(error))
     return "".join(parts)
+
+
+def text_of(error: BaseException) -> str:
+    """The class of an error and what it says, cut to a bounded length; never raises."""
+    try:
+        text = str(error)
+    except Exception as failure:
+        text = f"<its message cannot be read: {type(failure).__name__}>"
+    if len(text) > TEXT_CHARACTERS:
+        text = text[:TEXT_CHARACTERS] + "..."
+    return f"{type(error).__name__}: {text}"
 
 
 def place_of(error: BaseException) -> tuple[type, str, int]:
@@ -49,6 +63,13 @@ def place_of(error: BaseException) -> tuple[type, str, int]:
     for frame, number in traceback.walk_tb(error.__traceback__):
         last = (frame.f_code.co_filename, number)
     return (type(error), *last)
+
+
+def _last_line(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception_only(error))
+    except Exception:
+        return text_of(error) + "\n"
 
 
 def _summary(frame: object) -> traceback.FrameSummary:

@@ -54,8 +54,13 @@ def test_another_process_reaches_it_by_its_address(
 
 def test_it_has_no_transactions_so_exactly_once_is_refused() -> None:
     app = App("accounts", broker="embedded", guarantee="exactly-once")  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match=r"needs transactions.*embedded broker never"):
+    with pytest.raises(SettingError, match=r"transactions.*embedded"):
         _ = app.settings
+
+
+def test_it_says_why_it_refuses_transactions(broker: EmbeddedBroker) -> None:
+    with pytest.raises(ConfigurationError, match=r"mock cluster.*hides no aborted record"):
+        broker.transactions("id", 10.0, {})
 
 
 def test_what_it_cannot_do_is_said_to_another_process_too(broker: EmbeddedBroker) -> None:

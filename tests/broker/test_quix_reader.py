@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -193,6 +194,7 @@ def test_a_frozen_broker_holds_up_neither_a_question_nor_a_seek_nor_closing() ->
         reader.seek(partition, 0)
         read_until(lambda: reader.at_end(partition), reader)
         away.send_signal(signal.SIGSTOP)
+        os.waitpid(away.pid, os.WUNTRACED)  # it takes a moment
         begun = time.monotonic()
         with pytest.raises(BrokerUnavailableError, match="Timed out"):
             reader.range(partition, 1.0)

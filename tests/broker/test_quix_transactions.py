@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -210,7 +211,7 @@ def away() -> Iterator[tuple[QuixTransactions, Callable[[], None]]]:
 
         def freeze() -> None:
             away.send_signal(signal.SIGSTOP)
-            time.sleep(0.1)
+            os.waitpid(away.pid, os.WUNTRACED)  # it takes a moment
 
         yield transactions, freeze
         away.kill()
@@ -249,6 +250,8 @@ def test_a_frozen_broker_leaves_an_unwritten_record_to_be_aborted(
     assert isinstance(late, AbortableTransactionError)
     assert "not acknowledged within 0.5 s" in str(late)
     assert isinstance(failure(lambda: transactions.abort(0.5)), UnknownTransactionError)
+    while not told and time.monotonic() - begun < 4:  # the client drops it in a thread of its own
+        transactions.poll(0.1)
     assert told[0].error is not None
     transactions.close()
     assert time.monotonic() - begun < 4

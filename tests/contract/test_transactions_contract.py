@@ -1,4 +1,7 @@
-"""What transactions do alike, in memory and on a real Kafka; the embedded broker has none."""
+"""What transactions do alike, in memory and on a real Kafka.
+
+The embedded broker refuses them: see tests/broker/test_embedded.py.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +21,6 @@ from streamjobs.broker.ports import (
 )
 from streamjobs.errors import (
     AbortableTransactionError,
-    ConfigurationError,
     DeliveryError,
     FencedError,
 )
@@ -30,13 +32,9 @@ Join = Callable[..., Member]
 Open = Callable[..., Transactions]
 Write = Callable[..., list[Delivery]]
 
+pytestmark = pytest.mark.parametrize("adapter", ["memory", "kafka"], indirect=True, scope="session")
+
 CJK = "".join(chr(0x4E00 + number) for number in range(4096))
-
-
-@pytest.fixture(autouse=True)
-def _only_with_transactions(adapter: str, request: pytest.FixtureRequest) -> None:
-    if adapter == "embedded" and "open_" in request.fixturenames:
-        pytest.skip("the embedded broker has no transactions")
 
 
 @pytest.fixture
@@ -102,16 +100,6 @@ def wait_for(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-# Refusing.
-
-
-def test_a_broker_without_transactions_says_why(adapter: str, broker: Broker) -> None:
-    if adapter != "embedded":
-        pytest.skip("it has transactions")
-    with pytest.raises(ConfigurationError, match=r"mock cluster.*hides no aborted record"):
-        broker.transactions("id", 10.0, {})
 
 
 # All or nothing.

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from streamjobs.broker.ports import Message
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.failure import Backoff
 from streamjobs.errors import UndecodableRecordError
@@ -225,7 +226,9 @@ def test_a_record_with_effects_is_complete_when_they_are_acknowledged() -> None:
     desk = Desk()
     desk.accept(b"a")
     (piece,) = desk.start()
-    carry_out(piece, effects={0: Effects()})
+    effects = Effects()
+    effects.emits.append(Message("out", b""))
+    carry_out(piece, effects={0: effects})
     desk.scheduler.finish(piece, 0, desk.keep)
     assert (desk.kept, desk.generation.ledger.frontier) == ([0], 0)
 

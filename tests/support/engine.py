@@ -304,6 +304,8 @@ class Office:
             LetterLog(
                 Topics(self.broker, Settings()), lambda: self.broker.reader({}), lambda: self.now
             ),
+            None,
+            None,
             lambda: self.broker.reader({}),
             lambda: EPOCH + self.now,
         )

@@ -5,6 +5,7 @@ guarantee that should notice does, within 200 seeds.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from random import Random
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from streamjobs.broker.ports import Delivery, Message
+from streamjobs.engine import checkpoint
+from streamjobs.engine.checkpoint import Checkpoint
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen, Ledger
 from streamjobs.engine.notes import Notes
@@ -21,14 +24,29 @@ from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
 from streamjobs.engine.troubles import Burial, Troubles
 from streamjobs.engine.virtual_partition import VirtualPartition
-from streamjobs.errors import LostCauseError
+from streamjobs.errors import LostCauseError, TransactionError
+from streamjobs.state import keeper
+from streamjobs.state.cache import Cut, WriteBackCache
+from streamjobs.state.keeper import StateKeeper
 from streamjobs.testing.guarantees import GuaranteeViolatedError
 from streamjobs.testing.simulation import play
+from streamjobs.testing.simulation.injector import TRANSACTION_FAULTS
+from streamjobs.testing.simulation.scenario import random_scenario
 
 SEEDS = 200
 
 DEAD_PARTITIONS = 2
 """Where there are fewer, a letter for the second one is refused; there are more in most."""
+
+KINDS = ("state", "exactly-once with state", "exactly-once with state")
+with_transactions = partial(random_scenario, kinds=KINDS)
+
+AIMED = TRANSACTION_FAULTS | {
+    "answers-held", "bounce", "commit-refused", "crash", "error", "freeze", "join", "leave",
+    "rebalance", "send-refused", "slow",
+}  # fmt: skip
+
+FELL_OVER = "the engine notices"
 
 Patch = Callable[[type, str, Any], None]
 
@@ -314,6 +332,160 @@ def block_and_forget(patch: Patch) -> None:
     patch(Troubles, "judge", judge)
 
 
+# State and exactly once.
+
+
+def commit_state_and_progress_in_two_transactions(patch: Patch) -> None:
+    original = Checkpoint._commit
+
+    def commit(self: Checkpoint, frozen: Any, group: Any) -> None:
+        if self.begun:
+            original(self, {}, None)
+        original(self, frozen, group)
+
+    patch(Checkpoint, "_commit", commit)
+
+
+def commit_progress_and_then_state(patch: Patch) -> None:
+    original, last = Checkpoint._write, dict[int, Any]()
+
+    def write(self: Checkpoint, taken: Any) -> Any:
+        taken = list(taken)
+        late = last.pop(id(self), [])
+        last[id(self)] = [each for each in taken if each.cut.changes]
+        return original(self, [each for each in late if each.generation.stores])
+
+    patch(Checkpoint, "_write", write)
+
+
+def take_the_progress_before_the_changes(patch: Patch) -> None:
+    original = checkpoint._frozen
+
+    def frozen(generations: Any, ending: Any) -> Any:
+        now = original(generations, ending)
+        for generation in list(now):
+            before = generation.past.get(-1)
+            generation.past[-1] = now[generation]
+            if before is not None:
+                now[generation] = before
+        return now
+
+    original_freeze = Generation.freeze
+
+    def freeze(self: Generation, **options: Any) -> Frozen:
+        kept = self.past.pop(-1, None)
+        try:
+            return original_freeze(self, **options)
+        finally:
+            if kept is not None:
+                self.past[-1] = kept
+
+    patch(Generation, "freeze", freeze)
+    patch(checkpoint, "_frozen", frozen)
+
+
+def take_the_changes_before_the_progress(patch: Patch) -> None:
+    def take(self: WriteBackCache) -> Cut:
+        """What was merged before the last call."""
+        late, self.late = getattr(self, "late", Cut()), self._dirty  # type: ignore[attr-defined]
+        self._cuts = (*self._cuts, late)
+        self._dirty = Cut()
+        self._dirty.changes.update(self.late.changes)  # type: ignore[attr-defined]
+        return late
+
+    patch(WriteBackCache, "take", take)
+
+
+def keep_what_was_merged_before_an_abort(patch: Patch) -> None:
+    caches: dict[int, tuple[Any, WriteBackCache]] = {}
+
+    def cache_of(store: Any) -> WriteBackCache:
+        kept = caches.get(id(store))
+        if kept is None or kept[0] is not store:
+            kept = caches[id(store)] = store, WriteBackCache(store)
+        return kept[1]
+
+    def drop(self: WriteBackCache) -> None:
+        for cut in self._cuts:
+            self._dirty.changes = {**cut.changes, **self._dirty.changes}
+        self._cuts = ()
+
+    patch(keeper, "WriteBackCache", cache_of)
+    patch(WriteBackCache, "drop", drop)
+
+
+def flush_before_the_commit(patch: Patch) -> None:
+    original = Checkpoint._write
+
+    def write(self: Checkpoint, taken: Any) -> Any:
+        ends = original(self, taken)
+        for generation, store, cache, cut in taken:
+            cache.store.write(cut.changes, ends.get((generation, store)))
+        return ends
+
+    patch(Checkpoint, "_write", write)
+
+
+def commit_as_whoever_it_is_by_then(patch: Patch) -> None:
+    attach, commit = Owner.attach, Checkpoint._commit
+    consumers: dict[int, Any] = {}
+
+    def remember(self: Owner, consumer: Any) -> None:
+        attach(self, consumer)
+        consumers[id(self._checkpoint)] = consumer
+
+    def commit_as_of_now(self: Checkpoint, frozen: Any, group: Any) -> None:
+        commit(self, frozen, consumers[id(self)].group_metadata())
+
+    patch(Owner, "attach", remember)
+    patch(Checkpoint, "_commit", commit_as_of_now)
+
+
+def do_not_wait_for_what_was_emitted(patch: Patch) -> None:
+    def commit(self: Owner, now: float) -> None:
+        self._harvest(self.scheduler.running)
+        self._next_commit = now + self._limits.commit_interval
+        self._commit_all()
+
+    patch(Owner, "_checkpoint_when_acknowledged", commit)
+
+
+def commit_the_frontier_alone(patch: Patch) -> None:
+    original = Ledger.freeze
+
+    def freeze(self: Ledger, *fields: Any) -> Frozen:
+        frozen = original(self, *fields)
+        return frozen if not any(True for _ in self.runs()) else Frozen(frozen.frontier, "")
+
+    patch(Ledger, "freeze", freeze)
+
+
+def leave_the_stores_of_a_lost_partition_open(patch: Patch) -> None:
+    patch(StateKeeper, "leave", lambda self, partition: None)
+
+
+def take_an_unknown_commit_for_none(patch: Patch) -> None:
+    """And go on from there, in place of reading what became of it."""
+    original = Checkpoint.commit
+
+    def commit(self: Checkpoint, *arguments: Any) -> Any:
+        try:
+            return original(self, *arguments)
+        except TransactionError:
+            for generation in arguments[0]:
+                generation.dirty = True
+                for cache in generation.stores.values():
+                    cache._dirty.changes = {
+                        **{k: v for cut in cache._cuts for k, v in cut.changes.items()},
+                        **cache._dirty.changes,
+                    }
+                    cache._cuts = ()
+            self.abort()
+            return {}
+
+    patch(Checkpoint, "commit", commit)
+
+
 @pytest.mark.parametrize(
     "break_it, guarantees",
     [
@@ -364,10 +536,43 @@ def test_a_broken_engine_is_caught(
     pytest.fail(f"{missing} did not notice in {SEEDS} seeds")
 
 
-def violated_by(seed: int) -> set[str]:
+@pytest.mark.parametrize(
+    "break_it, guarantees",
+    [
+        (commit_state_and_progress_in_two_transactions, {"StateMatchesProgress", "ExactlyOnce"}),
+        (commit_progress_and_then_state, {"StateMatchesProgress"}),
+        (take_the_progress_before_the_changes, {"StateMatchesProgress", "ExactlyOnce"}),
+        (take_the_changes_before_the_progress, {"StateMatchesProgress"}),
+        (keep_what_was_merged_before_an_abort, {"StateMatchesProgress", "ExactlyOnce"}),
+        (flush_before_the_commit, {"StateMatchesProgress", "ExactlyOnce"}),
+        (commit_as_whoever_it_is_by_then, {"StateMatchesProgress", "ExactlyOnce"}),
+        (do_not_wait_for_what_was_emitted, {"StateMatchesProgress"}),
+        (commit_the_frontier_alone, {"StateMatchesProgress", "ExactlyOnce"}),
+        (forget_the_map, {"StateMatchesProgress", "ExactlyOnce"}),
+        (leave_the_stores_of_a_lost_partition_open, {"NoLoss"}),
+        (take_an_unknown_commit_for_none, {"ExactlyOnce"}),
+    ],
+)
+def test_an_engine_that_breaks_transactions_is_caught(
+    break_it: Callable[[Patch], None], guarantees: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what matters to them: half of all runs have none, and few of the faults meet one."""
+    break_it(monkeypatch.setattr)
+
+    missing = set(guarantees)
+    for seed in range(SEEDS):
+        missing -= violated_by(seed, scenario=with_transactions, faults=AIMED)
+        if not missing:
+            return
+    pytest.fail(f"{missing} did not notice in {SEEDS} seeds")
+
+
+def violated_by(seed: int, **options: Any) -> set[str]:
     violated = set()
     try:
-        run = play(Random(seed))
+        run = play(Random(seed), **options)
+    except ValueError:
+        return {FELL_OVER}
     except (AssertionError, LookupError):
         return violated  # the engine fell over its own break: this history tells nothing
     for guarantee in run.guarantees:

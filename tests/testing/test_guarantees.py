@@ -31,6 +31,7 @@ from streamjobs.testing.history import (
     Assigned,
     Blocked,
     Buried,
+    Checkpointed,
     Committed,
     Crashed,
     Delivered,
@@ -45,6 +46,7 @@ from streamjobs.testing.history import (
     Sent,
     Settled,
     Started,
+    Stored,
     Suspected,
     Unburied,
 )
@@ -817,6 +819,8 @@ EVERY = flat(
     Expired(1.3, "p1"),
     Crashed(1.4, "p1"),
     Jumped(1.5, 60.0),
+    Checkpointed(1.6, "p1", P, 7, ((8, 2),), (("k", 3),)),
+    Stored(1.7, "m1", P, (("k", 3),)),
 )
 
 

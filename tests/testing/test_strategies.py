@@ -58,7 +58,7 @@ def test_an_app_copes_with_all_of_them(messages: list[Message]) -> None:
 def test_faults_are_those_that_take_no_records_away() -> None:
     found = find(strategies.faults(), lambda faults: len(faults) > 3)
     assert found <= APP_FAULTS
-    assert find(strategies.faults(ALL), lambda faults: "retention" in faults) == {"retention"}
+    assert find(strategies.faults(ALL), lambda faults: "retention" in faults) <= set(ALL)
 
 
 def test_workloads_make_their_calls_in_order() -> None:

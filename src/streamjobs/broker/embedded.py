@@ -8,7 +8,8 @@ does not do:
 - CreateTopics: topics are made by `EmbeddedCluster.create_topic`, or when first asked for, then
   with 4 partitions;
 - DeleteRecords, and finding offsets by time: both raise TopicError;
-- transactions: it takes the calls, but hides no aborted record and stores no offsets with them;
+- transactions: it takes the calls, but hides no aborted record and stores no offsets with them, so
+  `transactions` raises ConfigurationError;
 - limits on what is committed: metadata of any length is kept, where Kafka refuses 4,096 characters;
 - rebalance the classic way in acceptable time: it waits for more than the session timeout, and that
   is 45 s. With KIP-848 (`group_protocol="consumer"`) a member joins in 0.1 s, a second one has its

@@ -86,12 +86,15 @@ class Message(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """Where a message was written; with an `error` it was not (or nobody knows)."""
+    """Where a message was written; with an `error` it was not (or nobody knows). `refused`: it, or
+    one of its batch, for what it is; sent again it will be refused again.
+    """
 
     topic: str
     partition: int
     offset: int
     error: str | None = None
+    refused: bool = False
 
 
 class LogRange(NamedTuple):

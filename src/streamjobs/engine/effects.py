@@ -13,20 +13,25 @@ class Effects:
 
     Attributes:
         emits: records to write, in the order the handler emitted them.
+        changes: of state, by store.
     """
 
-    __slots__ = ("emits",)
+    __slots__ = ("changes", "emits")
 
     def __init__(self) -> None:
         self.emits: list[Message] = []
+        self.changes: dict[str, dict[bytes, bytes | None]] = {}
 
 
 class Waiting:
-    """A record that is over, and how many acknowledgements it still waits for."""
+    """A record that is over, and how many acknowledgements it still waits for; `alone` while
+    nothing else is on its way.
+    """
 
-    __slots__ = ("error", "left", "record")
+    __slots__ = ("alone", "error", "left", "record")
 
     def __init__(self, record: Record, left: int) -> None:
         self.record = record
         self.left = left
+        self.alone = False
         self.error: str | None = None

@@ -70,6 +70,9 @@ class Events:
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
         """A record was given up: it is over, and complete."""
 
+    def given_up(self, generation: Generation, record: Record, error: Exception) -> None:
+        """A record is to be buried; `dead_lettered` says when it is."""
+
     def dead_lettered(
         self, generation: Generation, record: Record, error: Exception, attempt: int
     ) -> None:
@@ -112,6 +115,9 @@ class Events:
         """A record emitted by this one was not delivered: the partition is read again from its
         last commit.
         """
+
+    def aborted(self, reason: str) -> None:
+        """A transaction was not committed: all partitions are read again from their last commit."""
 
     def unreadable(self, partition: TopicPartition, offset: int, reason: str) -> None:
         """The metadata beside the committed offset says nothing we understand: no record above

@@ -122,9 +122,7 @@ class Fuses(Events):
     def discarded(self, generation: Generation, record: Record, error: Exception) -> None:
         self._count(generation, 1, 1)
 
-    def dead_lettered(
-        self, generation: Generation, record: Record, error: Exception, attempt: int
-    ) -> None:
+    def given_up(self, generation: Generation, record: Record, error: Exception) -> None:
         if not isinstance(error, SequencedRecordError):  # that one only followed
             self._count(generation, 1, 1)
 

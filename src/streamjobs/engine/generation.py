@@ -19,17 +19,18 @@ from streamjobs.engine.route import Route
 from streamjobs.engine.troubles import Trouble
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.record import Record
+from streamjobs.state.cache import WriteBackCache
 
 if TYPE_CHECKING:
     from streamjobs.engine.holds import Holds
 
 __all__ = ("Gate", "Generation")
 
-Gate = Literal["opening", "quarantine", "breaker", "cursors", "letters"]
+Gate = Literal["opening", "quarantine", "breaker", "cursors", "letters", "state"]
 """Why nothing of a generation may start as usual. "opening": the broker does not know yet that it
 has an owner, so that a death would go unnoticed. "quarantine": its records run one at a time.
-"breaker": too many have died. "cursors", "letters": it is not read yet where its long jobs had got
-to, or which of its keys have letters that hold them.
+"breaker": too many have died. "cursors", "letters", "state": it is not read yet where its long jobs
+had got to, which of its keys have letters that hold them, or what its state is.
 """
 
 
@@ -44,6 +45,8 @@ class Generation:
         deferred: records that are remembered by their offsets alone.
         cursors: how far its long jobs have got.
         holds: which of its keys have letters that hold back what comes later; None if none can.
+        stores: its state, by the store's name; `changelog_ends` the offset behind the last change
+            that is committed.
         is_mixed: whether records of several orders have come.
         refused: by offset, why a record must not be attempted; it fails with that on its turn.
         revoked, stopping: told to the handlers; `halted` is either.
@@ -71,6 +74,7 @@ class Generation:
         "_lonely_deaths",
         "_stuck_at",
         "backlog",
+        "changelog_ends",
         "committed",
         "cursors",
         "deferred",
@@ -92,6 +96,7 @@ class Generation:
         "revoked",
         "route",
         "stopping",
+        "stores",
         "suspects",
         "trial",
         "troubles",
@@ -116,6 +121,10 @@ class Generation:
         self.troubles: dict[Order, Trouble] = {}
         self.cursors = Cursors()
         self.holds: Holds | None = None
+        self.stores: dict[str, WriteBackCache] = {}
+        self.changelog_ends = dict(
+            zip(sorted(route.changelogs), notes.changelog_ends, strict=False)
+        )
         self.deferred = Deferred()
         self.is_mixed = False
         self.refused: dict[int, Exception] = {}
@@ -193,6 +202,9 @@ class Generation:
             trial=trial,
             accused=-1 if accused is None else accused,
             lonely_deaths=0 if accused is None else self._lonely_deaths,
+            changelog_ends=[
+                self.changelog_ends.get(store, 0) for store in sorted(self.route.changelogs)
+            ],
         )
         return self.ledger.freeze(fields)
 

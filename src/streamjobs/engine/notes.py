@@ -6,15 +6,15 @@ The format is specified to the bit in `docs/commit-metadata.md`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streamjobs.engine.base32768 import BITS, FIRST, NotPackedError, pack, unpack
 
 __all__ = ("Attempts", "Notes", "read_notes", "write_notes")
 
-_ATTEMPTS, _CLOSED, _ENDS, _TRIAL, _ACCUSED = "a", "c", "u", "t", "p"
+_ATTEMPTS, _CLOSED, _ENDS, _TRIAL, _ACCUSED, _CHANGELOGS = "a", "c", "u", "t", "p", "e"
 
 ATTEMPTS_CHARACTERS: Final = 512
 """The share of the attempts, tag and `|` not counted."""
@@ -22,6 +22,9 @@ ATTEMPTS_CHARACTERS: Final = 512
 _BASE, _OFFSET, _COUNT, _TIME = 32, 22, 8, 20
 """Bits of: the moment all times are told from; an offset, from the frontier; a number of attempts;
 a time, in seconds."""
+
+_END: Final = 3 * BITS
+"""Bits of the end of a changelog."""
 
 _ENTRY: Final = _OFFSET + _COUNT + 2 * _TIME
 ENTRIES: Final = (ATTEMPTS_CHARACTERS * BITS - _BASE) // _ENTRY
@@ -56,6 +59,8 @@ class Notes:
         trial: the offset of the record that runs alone, to see whether it kills its process.
         accused: the offset of the record whose process died on its trial last; `lonely_deaths` how
             often in a row.
+        changelog_ends: for each store, by the order of their names, the offset behind its last
+            committed change.
     """
 
     attempts: Mapping[int, Attempts] = field(default_factory=dict)
@@ -64,6 +69,7 @@ class Notes:
     trial: int | None = None
     accused: int = -1
     lonely_deaths: int = 0
+    changelog_ends: Sequence[int] = ()
 
 
 def write_notes(
@@ -75,6 +81,7 @@ def write_notes(
     trial: int | None = None,
     accused: int = -1,
     lonely_deaths: int = 0,
+    changelog_ends: Sequence[int] = (),
 ) -> dict[str, str]:
     """Notes as fields of the metadata. Of attempts, those with the lowest offsets are kept: what
     is left out starts to count again after a restart.
@@ -90,6 +97,8 @@ def write_notes(
         fields[_TRIAL] = pack(f"{trial - frontier:0{2 * BITS}b}")
     if lonely_deaths and accused >= frontier:
         fields[_ACCUSED] = pack(f"{accused - frontier:0{2 * BITS}b}{lonely_deaths:0{BITS}b}")
+    if any(changelog_ends):
+        fields[_CHANGELOGS] = "".join(pack(f"{end:0{_END}b}") for end in changelog_ends)
     if closed:
         fields[_CLOSED] = ""
     return fields
@@ -105,13 +114,19 @@ def read_notes(frontier: int, fields: Mapping[str, str]) -> Notes:
             closed=_CLOSED in fields,
             ends=_number(fields.get(_ENDS, "")),
             trial=frontier + _number(fields[_TRIAL]) if _TRIAL in fields else None,
+            changelog_ends=_read_ends(fields.get(_CHANGELOGS, "")),
             **_read_accused(frontier, fields.get(_ACCUSED, "")),
         )
     except NotPackedError:
         return Notes(closed=_CLOSED in fields)
 
 
-def _read_accused(frontier: int, text: str) -> dict[str, int]:
+def _read_ends(text: str) -> tuple[int, ...]:
+    width = _END // BITS
+    return tuple(_number(text[at : at + width]) for at in range(0, len(text), width))
+
+
+def _read_accused(frontier: int, text: str) -> dict[str, Any]:
     if not text:
         return {}
     number = _number(text)

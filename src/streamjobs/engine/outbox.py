@@ -5,14 +5,15 @@ and when the earlier offsets of its order are.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from streamjobs.broker.ports import Delivery, Message, Producer
 from streamjobs.engine.effects import Effects, Waiting
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.orders import Order
+from streamjobs.engine.refusals import Refusals
 from streamjobs.engine.troubles import Burial
-from streamjobs.errors import DeliveryError
+from streamjobs.errors import DeliveryError, MessageRefusedError
 from streamjobs.record import Record
 
 __all__ = ("Outbox",)
@@ -28,6 +29,7 @@ class Outbox:
         producer: used by the owner's thread only.
         acknowledged: called when a record may count as complete.
         failed: called when something it emitted did not arrive.
+        refusals: whose emits have to be sent alone.
     """
 
     def __init__(
@@ -35,10 +37,15 @@ class Outbox:
         producer: Producer,
         acknowledged: Callable[[Generation, Record], None],
         failed: Callable[[Generation, Record, str], None],
+        refusals: Refusals | None = None,
     ) -> None:
         self._producer = producer
         self._acknowledged = acknowledged
         self._failed = failed
+        self._refusals = refusals or Refusals()
+        self._on_their_way = 0
+        self._lines: deque[_Held] = deque()  # what waits until a suspect's emits were sent alone
+        self._lonely = False
 
     def keep(
         self, generation: Generation, order: Order, record: Record, effects: Effects | None
@@ -51,8 +58,17 @@ class Outbox:
             self._release(generation, order)
             return
         generation.emitting += 1
-        for message in emits:
-            self._send(message, lambda delivery: self._answered(generation, order, entry, delivery))
+        entry.alone = self._refusals.is_suspect(generation.partition, record.offset)
+
+        def done(delivery: Delivery) -> None:
+            self._answered(generation, order, entry, delivery)
+
+        self._post(_Held(generation, emits, done, entry.alone))
+
+    def forget(self, generation: Generation) -> None:
+        """What it emitted and was not sent yet is not to be sent."""
+        if self._lines:
+            self._lines = deque(each for each in self._lines if each.generation is not generation)
 
     def bury(self, burial: Burial, answered: Callable[[Burial, Delivery], None]) -> None:
         """Send a dead letter; `answered` is called once, when it is known what became of it."""
@@ -62,22 +78,46 @@ class Outbox:
             burial.generation.emitting -= 1
             answered(burial, delivery)
 
-        self._send(burial.letter, done)
+        self._post(_Held(burial.generation, [burial.letter], done, alone=False))
 
-    def poll(self) -> None:
-        """Take in acknowledgements that have come."""
-        self._producer.poll(0)
+    def poll(self, wait: float = 0) -> None:
+        """Take in acknowledgements that have come; waits for the first so many seconds."""
+        self._producer.poll(wait)
+        while self._lines and self._may_send(self._lines[0]):
+            self._send(self._lines.popleft())
 
-    def _send(self, message: Message, done: Callable[[Delivery], None]) -> None:
-        try:
-            self._producer.send(message, done)
-        except DeliveryError as error:
-            done(Delivery(message.topic, -1, -1, str(error)))
+    def _post(self, held: _Held) -> None:
+        if self._lines or not self._may_send(held):
+            self._lines.append(held)
+        else:
+            self._send(held)
+
+    def _may_send(self, held: _Held) -> bool:
+        return not self._on_their_way or not (self._lonely or held.alone)
+
+    def _send(self, held: _Held) -> None:
+        self._lonely = held.alone
+        self._on_their_way += len(held.messages)
+
+        def done(delivery: Delivery) -> None:
+            self._on_their_way -= 1
+            held.done(delivery)
+
+        for message in held.messages:
+            try:
+                self._producer.send(message, done)
+            except DeliveryError as error:
+                refused = isinstance(error, MessageRefusedError)
+                done(Delivery(message.topic, -1, -1, str(error), refused))
 
     def _answered(
         self, generation: Generation, order: Order, entry: Waiting, delivery: Delivery
     ) -> None:
         entry.left -= 1
+        if delivery.refused and delivery.error is not None:
+            self._refusals.note(
+                generation.partition, entry.record.offset, delivery.error, alone=entry.alone
+            )
         if delivery.error is not None and entry.error is None:
             entry.error = delivery.error
             self._failed(generation, entry.record, delivery.error)
@@ -94,3 +134,21 @@ class Outbox:
             self._acknowledged(generation, line.popleft().record)
         if not line:
             del generation.unacknowledged[order]
+
+
+class _Held:
+    """What one record emitted, or a dead letter."""
+
+    __slots__ = ("alone", "done", "generation", "messages")
+
+    def __init__(
+        self,
+        generation: Generation,
+        messages: Sequence[Message],
+        done: Callable[[Delivery], None],
+        alone: bool,
+    ) -> None:
+        self.generation = generation
+        self.messages = messages
+        self.done = done
+        self.alone = alone

@@ -18,6 +18,7 @@ from streamjobs.broker.ports import (
     TopicPartition,
 )
 from streamjobs.engine import completion_map
+from streamjobs.engine.checkpoint import Checkpoint
 from streamjobs.engine.committer import Committer
 from streamjobs.engine.completion_map import Runs, UnreadableMetadataError
 from streamjobs.engine.cursors import CursorLog
@@ -31,14 +32,16 @@ from streamjobs.engine.notes import Notes, read_notes
 from streamjobs.engine.outbox import Outbox
 from streamjobs.engine.ports import Execution, Workers
 from streamjobs.engine.quarantine import Quarantine
+from streamjobs.engine.refusals import Refusals
 from streamjobs.engine.reloads import Reloads
 from streamjobs.engine.rereader import Rereader
 from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
 from streamjobs.engine.stalls import Stalls
+from streamjobs.engine.state_log import StateLog
 from streamjobs.engine.troubles import Burial
-from streamjobs.errors import PoisonRecordError
+from streamjobs.errors import BrokerUnavailableError, PoisonRecordError, TransactionError
 from streamjobs.record import Record
 
 __all__ = ("Limits", "Owner")
@@ -49,8 +52,16 @@ BUSY_WAIT: Final = 0.001
 IDLE_WAIT: Final = 0.05
 """Seconds to wait for the broker while nothing runs; it answers at once when a record comes."""
 
+ACKNOWLEDGED_WITHIN: Final = 10.0
+"""Seconds in which what a checkpoint emitted has to arrive."""
+
 CONVICTED_AFTER: Final = 2
 """Processes that have to die while a record runs alone: one could have been killed from outside."""
+
+LAST_ACKNOWLEDGED_WITHIN: Final = 5.0
+"""The same when partitions go away, where the whole group waits for it."""
+
+ACKNOWLEDGE_STEP: Final = 0.01
 
 COMMIT_AGAIN: Final = 0.05
 """Seconds until a commit that was refused is tried again, doubled each time up to the interval:
@@ -65,6 +76,7 @@ class Limits:
         window_records, window_bytes: held in memory for one partition, queued and running.
         commit_interval: seconds between commits.
         revoke_timeout: seconds that running records get when their partition goes away.
+        commit_bytes: changes of state in memory, after which a commit does not wait for its time.
         stall_after: seconds that an attempt may run before it can count as stalled.
         suspect_after: how many owners in a row have to die at the same frontier before the
             records there run alone; 0 for never.
@@ -74,6 +86,7 @@ class Limits:
     window_bytes: int = 64 * 1024 * 1024
     commit_interval: float = 1.0
     revoke_timeout: float = 10.0
+    commit_bytes: int = 32 * 1024 * 1024
     stall_after: float = 30.0
     suspect_after: int = 3
 
@@ -90,6 +103,8 @@ class Owner(Listener):
         events: told about everything that happens.
         cursor_log: where long jobs' cursors are kept.
         hold_log: where it stands which keys have letters.
+        state_log: opens and restores state; None where no handler has any.
+        checkpoint: commits in transactions, with state and what is emitted; None for plain commits.
         open_reader: for records that have to be read again; called when it is first needed.
         wall: seconds since the epoch.
     """
@@ -104,6 +119,8 @@ class Owner(Listener):
         events: Events,
         cursor_log: CursorLog,
         hold_log: HoldLog,
+        state_log: StateLog | None,
+        checkpoint: Checkpoint | None,
         open_reader: Callable[[], Reader],
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -118,17 +135,23 @@ class Owner(Listener):
         self._clock = clock
         self._limits = limits
         self._events = events
-        self._outbox = Outbox(producer, self._acknowledged, self._undelivered)
+        self._refusals = Refusals()
+        self._outbox = Outbox(producer, self._acknowledged, self._undelivered, self._refusals)
         self._committer = Committer(events)
         self._intake = Intake(limits.window_records, limits.window_bytes)
         self._next_commit = clock() + limits.commit_interval
         self._commit_again = COMMIT_AGAIN
         self._undeliverable: dict[Generation, None] = {}
+        self._aborting = False
         self._reloads = Reloads()
         self._quarantine = Quarantine(self.scheduler)
         self._stalls = Stalls(self.scheduler.usual_seconds, limits.stall_after)
         self._cursor_log = cursor_log
         self._hold_log = hold_log
+        self._state_log = state_log
+        self._checkpoint = checkpoint
+        self._group: object | None = None
+        self._cut_since: float | None = None
         self._rereader = Rereader(open_reader, self.scheduler, limits.window_records)
         self._ended: set[TopicPartition] = set()
         self._lost: dict[TopicPartition, Frozen | None] = {}
@@ -152,7 +175,7 @@ class Owner(Listener):
             BrokerUnavailableError: what the consumer raised.
         """
         wait = self._quiet and bool(self.scheduler.running)
-        merged = self._merge(BUSY_WAIT if wait else 0)
+        merged = self._cut_since is None and self._merge(BUSY_WAIT if wait else 0)
         self._quiet = self._quiet and not merged
         if self._waits_for_acks:
             self._outbox.poll()
@@ -207,6 +230,10 @@ class Owner(Listener):
         for partition in self._hold_log.turn():
             if partition in self.scheduler.generations:
                 self.scheduler.open_gate(self.scheduler.generations[partition], "letters")
+        if self._state_log is not None:
+            for partition in self._state_log.turn():
+                if partition in self.scheduler.generations:
+                    self.scheduler.open_gate(self.scheduler.generations[partition], "state")
 
     def _save_last_cursors(self, generations: Iterable[Generation]) -> None:
         """The next owner has to find them."""
@@ -316,7 +343,10 @@ class Owner(Listener):
 
     def _commit_when_due(self) -> None:
         now = self._clock()
-        if now < self._next_commit:
+        if now < self._next_commit and not self._has_much_to_commit:
+            return
+        if self._checkpoint is not None:
+            self._checkpoint_when_acknowledged(now)
             return
         self._next_commit = now + self._limits.commit_interval
         self._harvest(self.scheduler.running)
@@ -325,12 +355,118 @@ class Owner(Listener):
             self._events.before_commit(commits)
             self._consumer.commit(commits)
 
+    # -- checkpoints -------------------------------------------------------------------------
+
+    @property
+    def _has_much_to_commit(self) -> bool:
+        """State that waits in memory is not let grow until the interval is over."""
+        return self._checkpoint is not None and any(
+            cache.bytes > self._limits.commit_bytes
+            for generation in self._generations
+            for cache in generation.stores.values()
+        )
+
+    def _checkpoint_when_acknowledged(self, now: float) -> None:
+        """The cut is what is merged now: nothing more is, until all that it emitted has arrived.
+        Handlers run on meanwhile.
+        """
+        if self._cut_since is None:
+            self._harvest(self.scheduler.running)
+            self._cut_since = now
+        if self._waits_for_acks and now - self._cut_since < ACKNOWLEDGED_WITHIN:
+            return
+        self._cut_since = None
+        self._next_commit = now + self._limits.commit_interval
+        if self._waits_for_acks:
+            self._abort("what was emitted is not acknowledged")
+        elif not (self._undeliverable and self._emits_in_transaction):
+            self._commit_all()
+
+    def _commit_all(self, ending: Sequence[Generation] = ()) -> bool:
+        """One transaction for everything that is merged; says whether it was committed."""
+        assert self._checkpoint is not None
+        sound = [each for each in self._generations if each not in self._undeliverable]
+        try:
+            frozen = self._checkpoint.commit(sound, self._group, ending)
+        except TransactionError as error:
+            self._abort(str(error), ending)
+            return False
+        for generation, progress in frozen.items():
+            generation.committed = progress
+            self._reloads.succeeded(generation.partition)
+        if frozen:
+            self._events.after_commit(frozen)
+        self._open_those_committed()
+        return True
+
+    def _abort(self, reason: str, ending: Sequence[Generation] = ()) -> None:
+        """Nothing since the last commit is seen, so everything is read again from there."""
+        assert self._checkpoint is not None
+        self._aborting = True  # what it emitted comes back as undelivered, and is no news
+        try:
+            self._checkpoint.abort()
+        finally:
+            self._aborting = False
+        self._events.aborted(reason)
+        self._group = self._consumer.group_metadata()
+        for generation in list(self._generations):
+            if generation not in ending:
+                self._give_up(generation)
+        # What those that end have done is undone, too: it must not go into a later commit.
+        self._undeliverable = dict.fromkeys(ending)
+
+    def _commit_sound(self, generation: Generation) -> None:
+        """What got done in it is not to be done again."""
+        if self._checkpoint is None:
+            self._harvest(
+                [each for each in self.scheduler.running if each.generation is generation]
+            )
+            self._commit_last([generation])
+
+    def _give_up(self, generation: Generation) -> None:
+        """End a generation, to begin another one from the last commit after a pause."""
+        if self._refusals.take_news():
+            self._reloads.forgive()
+        self._events.before_revoke(generation)
+        self._end(generation, lost=False, stays=True)
+        self._consumer.pause(generation.partition)
+        self._reloads.request(generation.partition, self._clock())
+
+    @property
+    def _emits_in_transaction(self) -> bool:
+        return self._checkpoint is not None and any(
+            generation.route.transactional for generation in self._generations
+        )
+
+    def _open_those_committed(self) -> None:
+        for generation in self._generations:
+            if "opening" in generation.gates and generation.committed is not None:
+                self.scheduler.open_gate(generation, "opening")
+
     def _harvest(self, pieces: Iterable[Slice]) -> None:
         for piece in pieces:
             self.scheduler.harvest(piece, self._outbox.keep)
 
+    def _wait_for_acks(self) -> None:
+        """All that is merged commits together: what the partitions that stay emitted, too. Nothing
+        more is merged meanwhile.
+        """
+        for _ in range(int(LAST_ACKNOWLEDGED_WITHIN / ACKNOWLEDGE_STEP)):
+            if not self._waits_for_acks:
+                return
+            self._outbox.poll(ACKNOWLEDGE_STEP)
+
     def _commit_last(self, generations: Sequence[Generation]) -> None:
         """What these generations got done, before they end."""
+        if self._checkpoint is not None:
+            self._wait_for_acks()
+            if not self._waits_for_acks and not (
+                self._undeliverable and self._emits_in_transaction
+            ):
+                self._commit_all(generations)
+            else:
+                self._abort("what was emitted is not acknowledged", generations)
+            return
         commits = self._committer.freeze_last(generations)
         if commits:
             self._events.before_commit(commits)
@@ -356,6 +492,10 @@ class Owner(Listener):
         self._rereader.close()
         self._cursor_log.close()
         self._hold_log.close()
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+        if self._state_log is not None:
+            self._state_log.close()
 
     @property
     def drained(self) -> bool:
@@ -391,6 +531,8 @@ class Owner(Listener):
         """Later records of the same key may have run already: only reading the partition again
         from its last commit brings them back in order.
         """
+        if self._aborting:
+            return
         if self.scheduler.is_current(generation) and generation not in self._undeliverable:
             self._events.undelivered(generation, record, error)
             self._undeliverable[generation] = None
@@ -402,13 +544,20 @@ class Owner(Listener):
         now = self._clock()
         for generation in self._undeliverable:
             if self.scheduler.is_current(generation):
-                self._events.before_revoke(generation)
-                self._end(generation, lost=False)
-                self._consumer.pause(generation.partition)
-                self._reloads.request(generation.partition, now)
+                if self._emits_in_transaction:
+                    self._abort("a record was not delivered")
+                    break
+                self._commit_sound(generation)
+                self._give_up(generation)
         self._undeliverable.clear()
         for partition in self._reloads.take_due(now):
-            assigned = self._consumer.rewind(partition)
+            try:
+                if self._checkpoint is not None:
+                    self._checkpoint.start()  # what is still open holds the offsets
+                assigned = self._consumer.rewind(partition)
+            except BrokerUnavailableError:
+                self._reloads.request(partition, now)
+                continue
             self._consumer.resume(partition)
             if assigned is not None:
                 self._adopt(assigned, *self._read_metadata(assigned), died=False)
@@ -417,6 +566,7 @@ class Owner(Listener):
 
     def on_assigned(self, assigned: Sequence[Assigned]) -> None:
         self.joined = True
+        self._group = self._consumer.group_metadata()
         for each in assigned:
             runs, notes = self._read_metadata(each)
             died = each.committed >= 0 and not notes.closed and not self._was_ours(each)
@@ -428,6 +578,9 @@ class Owner(Listener):
         if self.stopping:
             generation.stop()
         self._events.after_assign(generation)
+        generation.refused.update(
+            self._refusals.convicted(assigned.partition, generation.ledger.frontier)
+        )
         enough = self._limits.suspect_after
         if died and notes.lonely_deaths >= CONVICTED_AFTER:
             self._convict(generation, notes.accused)
@@ -440,6 +593,9 @@ class Owner(Listener):
         if generation.route.sequenced_by is not None:
             self.scheduler.close_gate(generation, "letters")
             self._hold_log.load(generation)
+        if generation.route.changelogs and self._state_log is not None:
+            self.scheduler.close_gate(generation, "state")
+            self._state_log.load(generation)
         generation.dirty = True
         self._next_commit = self._clock()
         return generation
@@ -466,6 +622,7 @@ class Owner(Listener):
         return decoded.runs, read_notes(assigned.committed, decoded.fields)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        self._group = self._consumer.group_metadata()
         generations = self._known(partitions)
         for generation in generations:
             generation.revoke()
@@ -486,6 +643,8 @@ class Owner(Listener):
             self._cancel(generation)
             self._end(generation, lost=True)
         self._forget(partitions)
+        if self._checkpoint is not None and self._checkpoint.begun:
+            self._abort("partitions were lost")
 
     def on_committed(self, result: CommitResult) -> None:
         self._committer.answered(result)
@@ -496,9 +655,7 @@ class Owner(Listener):
             self._commit_again = COMMIT_AGAIN
             for commit in result.commits:
                 self._reloads.succeeded(commit.partition)
-            for generation in self._generations:
-                if "opening" in generation.gates and generation.committed is not None:
-                    self.scheduler.open_gate(generation, "opening")
+            self._open_those_committed()
 
     def on_end(self, partition: TopicPartition) -> None:
         self._ended.add(partition)
@@ -506,6 +663,9 @@ class Owner(Listener):
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             self._reloads.forget(partition)
+            if self._state_log is not None:
+                self._state_log.leave(partition)
+            self._refusals.forget(partition)
 
     def _known(self, partitions: Sequence[TopicPartition]) -> list[Generation]:
         known = self.scheduler.generations
@@ -532,11 +692,14 @@ class Owner(Listener):
             generation.emitting for generation in generations
         )
 
-    def _end(self, generation: Generation, lost: bool) -> None:
+    def _end(self, generation: Generation, lost: bool, stays: bool = False) -> None:
         self.scheduler.drop(generation)
         self._rereader.forget(generation)
         self._hold_log.forget(generation)
+        if self._state_log is not None:
+            self._state_log.forget(generation, stays=stays)
         self._committer.forget(generation)
+        self._outbox.forget(generation)
         if self._intake.forget(generation):
             self._consumer.resume(generation.partition)
         self._ended.discard(generation.partition)

@@ -39,6 +39,10 @@ class Reloads:
         """Whether any partition waits."""
         return bool(self._due)
 
+    def forgive(self) -> None:
+        """It is known why: the next reading will not end as this one."""
+        self._pauses.clear()
+
     def forget(self, partition: TopicPartition) -> None:
         """The partition has gone to somebody else."""
         self._due.pop(partition, None)

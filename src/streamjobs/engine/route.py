@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +34,8 @@ class Route:
     """One topic, what order is kept for its records, and what runs them.
 
     `sequenced_by` is the dead-letter topic whose letters hold back later records of their keys.
+    `changelogs` are the topics of the changes of its stores, by the store's name. `transactional`
+    says that what its handlers write belongs to the transaction that commits their progress.
     `ordering_key` None stands for the message key, which the engine then reads by itself.
     `max_message_bytes` is what the producer takes (`message.max.bytes`, librdkafka's default).
     """
@@ -47,6 +49,8 @@ class Route:
     breaker: Breaker | None = None
     max_message_bytes: int = 1_000_000
     sequenced_by: str | None = None
+    changelogs: Mapping[str, str] = field(default_factory=dict)
+    transactional: bool = False
     handler: Handler = field(default_factory=lambda: lambda _: ("", None))
 
     def name_of(self, record: Record) -> str:

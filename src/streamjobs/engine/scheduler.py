@@ -31,6 +31,7 @@ from streamjobs.errors import (
     SequencedRecordError,
 )
 from streamjobs.record import Record
+from streamjobs.stacks import text_of
 
 __all__ = ("Keep", "Scheduler")
 
@@ -184,6 +185,8 @@ class Scheduler:
         for record in records:
             try:
                 order = generation.order(record)
+            except MemoryError:
+                raise
             except Exception as error:
                 order = record  # nobody knows its order: it has none, and fails on its turn
                 generation.refused[record.offset] = _partitioner_error(error)
@@ -399,7 +402,11 @@ class Scheduler:
         for index in range(piece.merged, stop):
             record, order = piece.records[index], piece.orders[index]
             effects = piece.effects.get(index)
-            if effects is None and order not in generation.unacknowledged:
+            if effects is not None:
+                for store, changes in effects.changes.items():
+                    generation.stores[store].merge(changes)
+            writes = effects is not None and bool(effects.emits)
+            if not writes and order not in generation.unacknowledged:
                 yield record
             else:
                 keep(generation, order, record, effects)
@@ -503,7 +510,7 @@ class Scheduler:
 
 
 def _partitioner_error(error: Exception) -> PartitionerError:
-    wrapped = PartitionerError(f"the partitioner raised {type(error).__name__}: {error}")
+    wrapped = PartitionerError(f"the partitioner raised {text_of(error)}")
     wrapped.__cause__ = error
     return wrapped
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.orders import Order
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from streamjobs.engine.virtual_partition import VirtualPartition
 
 __all__ = ("RUNNING", "Slice")
+
+FAILURES: Final = 4
+"""Failed records after which a slice ends."""
 
 RUNNING: ContextVar[Slice | None] = ContextVar("streamjobs_running", default=None)
 """The slice that runs in this thread or task; set once a slice, not once a record."""
@@ -38,12 +41,15 @@ class Slice:
         fatal: an error that must stop the app, not fail the record.
         seconds: how long the worker had it.
         current: the index that runs now.
+        changes: of state, by store, of its attempts that succeeded: what comes behind them in this
+            slice sees them before the owner has merged them.
         worker: who runs it: the ident of a thread, an asyncio task, or something else.
         context: what the handler's side keeps for the record that runs now.
     """
 
     __slots__ = (
         "attempts",
+        "changes",
         "context",
         "current",
         "effects",
@@ -86,17 +92,19 @@ class Slice:
         self.current = 0
         self.context: Any = None
         self.worker: object = None
+        self.changes: dict[str, dict[bytes, bytes | None]] = {}
 
     def turns(self) -> Iterator[int]:
         """The indexes to run, each yielded when it may start.
 
-        Ends early when the partition is revoked or the app stops: what has not started then
-        never starts here. Skips what stands behind a failed record of the same order, and fails
+        Ends early when the partition is revoked or the app stops, and when several records have
+        failed, so that the owner can decide what that means: what has not started then never
+        starts here. Skips what stands behind a failed record of the same order, and fails
         what is refused.
         """
         generation = self.generation
         for index in range(len(self.records)):
-            if generation.halted:
+            if generation.halted or len(self.failures) >= FAILURES:
                 return
             if self.failures and self._stands_behind_a_failure(index):
                 self.skipped.add(index)
@@ -116,6 +124,9 @@ class Slice:
         """This record ran to its end."""
         if effects is not None:
             self.effects[index] = effects
+            if isinstance(effects, Effects):  # a worker process packs them
+                for store, changes in effects.changes.items():
+                    self.changes.setdefault(store, {}).update(changes)
         self.progress = index + 1
 
     def fail(self, index: int, error: Exception) -> None:

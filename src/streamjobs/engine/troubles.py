@@ -103,6 +103,7 @@ class Troubles:
                 self._events.failed(generation, record, error, attempt, seconds)
             case Bury(letter):
                 trouble.letter = letter
+                self._events.given_up(generation, record, error)
             case Block():
                 self._events.blocked(generation, record, error, attempt)
             case Stop():

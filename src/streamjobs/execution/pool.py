@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from streamjobs.engine.ports import Execution
@@ -30,7 +31,8 @@ class WorkerPool:
 
     def __init__(self, threads: int, tasks: int, launch: Launch | None = None) -> None:
         self._finished: SimpleQueue[Slice] = SimpleQueue()
-        arrive = self._finished.put
+        self._news = threading.Event()
+        arrive = self._arrive
         self.event_loop = EventLoop(tasks, arrive)
         self._executions: dict[str, Execution] = {
             "inline": Inline(arrive),
@@ -49,11 +51,17 @@ class WorkerPool:
 
     def collect(self, timeout: float) -> Iterable[Slice]:
         """Finished slices; waits up to `timeout` seconds for the first one."""
-        try:
-            first = self._finished.get(timeout=timeout) if timeout else self._finished.get_nowait()
-        except Empty:
-            return ()
-        return self._drain(first)
+        if timeout and self._finished.empty():
+            # Not `get(timeout=)`: a signal that comes at its end makes CPython's wait for ever.
+            self._news.clear()
+            if self._finished.empty():
+                self._news.wait(timeout)
+        return self._drain()
+
+    def _arrive(self, piece: Slice) -> None:
+        self._finished.put(piece)
+        if not self._news.is_set():
+            self._news.set()
 
     def cancel(self, piece: Slice) -> None:
         """Coroutines are cancelled; nothing else can be."""
@@ -65,7 +73,6 @@ class WorkerPool:
         for execution in self._executions.values():
             execution.close()
 
-    def _drain(self, first: Slice) -> Iterator[Slice]:
-        yield first
+    def _drain(self) -> Iterator[Slice]:
         for _ in range(self._finished.qsize()):
             yield self._finished.get_nowait()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamjobs.errors import ConfigurationError
-from streamjobs.policies import one_of
+from streamjobs.policies import is_number, one_of
 
 __all__ = ("Breaker",)
 
@@ -42,13 +42,15 @@ class Breaker:
         one_of("Breaker(scope=)", self.scope, Scope)
         if self.ratio is None and self.consecutive is None:
             raise ConfigurationError("Breaker needs ratio= or consecutive=, else it never opens")
-        if self.ratio is not None and not 0 < self.ratio <= 1:
+        if self.ratio is not None and (not is_number(self.ratio) or not 0 < self.ratio <= 1):
             raise ConfigurationError(f"Breaker(ratio={self.ratio!r}): more than 0, up to 1")
         for name in ("minimum", "consecutive"):
             number = getattr(self, name)
-            if number is not None and (type(number) is not int or number < 1):
+            missing = number is None and name == "consecutive"
+            if not missing and (type(number) is not int or number < 1):
                 raise ConfigurationError(f"Breaker({name}={number!r}): a whole number from 1")
         for name in ("window", "resume_after"):
             seconds = getattr(self, name)
-            if seconds is not None and not seconds > 0:
+            missing = seconds is None and name == "resume_after"
+            if not missing and (not is_number(seconds) or not seconds > 0):
                 raise ConfigurationError(f"Breaker({name}={seconds!r}): seconds, more than 0")

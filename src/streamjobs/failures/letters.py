@@ -5,6 +5,7 @@ The format is public, `docs/errors.md` lists the headers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,8 +48,10 @@ class DeadLetter:
     sequenced: bool = False
 
     def __post_init__(self) -> None:
-        if self.topic is not None and not self.topic:
+        if self.topic is not None and not _is_topic(self.topic):
             raise ConfigurationError(f"DeadLetter(topic={self.topic!r}): a topic's name, or None")
+        if self.sequenced not in (True, False):
+            raise ConfigurationError(f"DeadLetter(sequenced={self.sequenced!r}): True or False")
 
     def topic_for(self, topic: str) -> str:
         """The dead-letter topic for records of this one."""
@@ -197,6 +200,10 @@ def _told(letter: Record) -> Mapping[str, str]:
         name: (text or b"").decode(errors="replace")
         for name, text in letter.headers[_begin_of_death(letter) :]
     }
+
+
+def _is_topic(name: object) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) is not None
 
 
 def _moment(seconds: float) -> str:

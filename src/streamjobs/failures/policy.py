@@ -103,6 +103,8 @@ class FailurePolicy(Failures):
             return chosen
         try:
             outcome = chosen(failure.error, self._open_context(failure.piece, failure.index))
+        except MemoryError:
+            raise
         except Exception as mistake:
             failure.error.add_note(f"on_failure raised {mistake!r}")
             return "dead_letter"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
@@ -129,6 +130,8 @@ class Retry:
         """
         assert callable(self.wait)
         seconds = max(0.0, float(self.wait(attempt)))
+        if not isfinite(seconds):
+            raise ValueError(f"a pause of {seconds} seconds")
         if self.jitter:
             share = xxh3_64_intdigest(f"{record_id}/{attempt}".encode()) / 2**64
             seconds *= 1 + self.jitter * share
@@ -136,7 +139,12 @@ class Retry:
 
 
 def _is_seconds(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and isfinite(value)
+        and value >= 0
+    )
 
 
 def _classes(name: str, given: Errors) -> tuple[type[BaseException], ...]:

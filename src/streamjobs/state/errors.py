@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamjobs.errors import ConfigurationError, StreamjobsError
 
 __all__ = (
+    "StateBehindError",
     "StateClosedError",
     "StateCorruptedError",
     "StateDirectoryError",
@@ -52,6 +53,10 @@ class StateCorruptedError(StateError):
 
 class StateDirectoryError(StateError, ConfigurationError):
     """The state directory cannot be made, read or written."""
+
+
+class StateBehindError(StateError):
+    """The changelog has less than what was committed: somebody deleted it, or made it anew."""
 
 
 class StateForeignError(StateError):

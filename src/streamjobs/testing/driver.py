@@ -19,6 +19,7 @@ from streamjobs.errors import DeliveryError, StreamjobsError
 from streamjobs.failures.letters import Letter, NoLetterError, read_letter
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
+from streamjobs.stacks import text_of
 from streamjobs.testing.direct import DirectPublisher
 from streamjobs.testing.guarantees import Guarantee, standard
 from streamjobs.testing.history import Crashed, History
@@ -26,6 +27,7 @@ from streamjobs.testing.simulation.app_scenario import app_routes, app_topics
 from streamjobs.testing.simulation.clock import VirtualClock
 from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
+from streamjobs.testing.simulation.disk import Machine
 from streamjobs.testing.simulation.member import Member
 from streamjobs.testing.simulation.rest import is_committed, is_committed_but
 from streamjobs.testing.simulation.world import GROUP
@@ -114,8 +116,10 @@ class TestDriver:
         )
         self._app = app
         self._routes = routes
+        self._exactly_once = any(route.transactional for route in routes.values())
         self._stack = ExitStack()
         self._lives = 0
+        self._machine = Machine("driver")
         self._member = self._start()
 
     def _start(self) -> Member:
@@ -133,6 +137,7 @@ class TestDriver:
             self.history.add,
             lambda member, seconds: None,
             self._failures,
+            self._machine,
         )
 
     def __enter__(self) -> Self:
@@ -202,6 +207,7 @@ class TestDriver:
         committed is delivered again, and it knows only what Kafka knows.
         """
         if crash:
+            self._member.die()
             self._cluster.kill(self._member.name)
             self._cluster.expire(self._member.name)
             self.history.add(Crashed(self.clock.now, self._member.name))
@@ -275,7 +281,7 @@ class TestDriver:
         Raises:
             GuaranteeViolatedError: one does not hold.
         """
-        for guarantee in guarantees or standard(letters=True):
+        for guarantee in guarantees or standard(letters=True, exactly_once=self._exactly_once):
             guarantee.watch(self.history)
             guarantee.check()
 
@@ -318,7 +324,7 @@ class TestDriver:
             )
         return (
             f"{last.record!r} failed {last.attempt} times within a virtual day; the last error "
-            f"was {type(last.error).__name__}: {last.error}"
+            f"was {text_of(last.error)}"
         )
 
 

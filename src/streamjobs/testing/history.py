@@ -20,6 +20,7 @@ __all__ = (
     "Assigned",
     "Blocked",
     "Buried",
+    "Checkpointed",
     "Committed",
     "Crashed",
     "Delivered",
@@ -36,12 +37,16 @@ __all__ = (
     "Sent",
     "Settled",
     "Started",
+    "Stored",
     "Suspected",
     "Unburied",
 )
 
 Offsets = tuple[tuple[int, int], ...]
 """Runs of offsets as (start, length)."""
+
+Counts = tuple[tuple[str, int], ...]
+"""What a simulated handler keeps in state: how many records of each key it has counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Sent(Event):
-    """A record was written. `order` is its ordering key as text, None where it has none."""
+    """A record was written. `order` is its ordering key as text, None where it has none; `key` is
+    whose state it belongs to, where that is known.
+    """
 
     partition: TopicPartition
     offset: int
     order: str | None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,9 @@ class Restored(Event):
 
 @dataclass(frozen=True, slots=True)
 class Suspected(Event):
-    """Owners of this partition died again and again: its records run one at a time."""
+    """Nothing of this partition starts as usual: owners died again and again, and its records run
+    one at a time, or its breaker has opened.
+    """
 
     member: str
     generation: str
@@ -233,10 +243,18 @@ class Unburied(Event):
 
 @dataclass(frozen=True, slots=True)
 class Delivered(Event):
-    """What the record at this offset emitted was written to the log of its topic."""
+    """What the record at this offset emitted was written to the log of its topic, for all to see.
+
+    Attributes:
+        number: which one of its key the record was, by the handler's count in state; 0 where it
+            does not count.
+        place: its offset there; -1 where that is not known.
+    """
 
     partition: TopicPartition
     offset: int
+    number: int = 0
+    place: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +269,28 @@ class Committed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpointed(Event):
+    """A transaction has ended and changed what the broker has: this progress, and this state, as
+    the changelog says it to who reads what is committed. The member may not know.
+    """
+
+    member: str
+    partition: TopicPartition
+    frontier: int
+    completed: Offsets
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Event):
+    """What a store on a machine's disk holds when it is brought to the end of its changelog."""
+
+    machine: str
+    partition: TopicPartition
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
 class Jumped(Event):
     """The clock jumped ahead, for everybody at once: nobody had that time to do anything."""
 
@@ -262,7 +302,7 @@ _KINDS = {
     for kind in (
         Sent, Removed, Assigned, Revoked, Revoking, Expired, Crashed,
         Accepted, Started, Finished, Settled, Delivered, Committed, Jumped, Frozen,
-        Restored, Suspected, Blocked, Buried, Unburied,
+        Restored, Suspected, Blocked, Buried, Unburied, Checkpointed, Stored,
     )
 }  # fmt: skip
 
@@ -314,7 +354,7 @@ def from_line(line: str) -> Event | None:
     for name in ("partition", "letter"):
         if name in fields:
             fields[name] = TopicPartition(*fields[name])
-    for name in ("completed", "records"):
+    for name in ("completed", "records", "counts"):
         if name in fields:
             fields[name] = tuple(map(tuple, fields[name]))
     return kind(**fields)

@@ -15,6 +15,7 @@ from streamjobs.engine.orders import Order
 from streamjobs.engine.route import Route
 from streamjobs.engine.slices import Slice
 from streamjobs.record import Record
+from streamjobs.stacks import text_of
 from streamjobs.testing.history import (
     Accepted,
     Assigned,
@@ -81,7 +82,6 @@ class Recorder(Observer):
     ) -> None:
         """An attempt ends, with its effects or with what it raised."""
         generation = piece.generation
-        failed = isinstance(outcome, BaseException)
         self._write(
             Finished(
                 self._clock(),
@@ -89,7 +89,7 @@ class Recorder(Observer):
                 self._names[generation],
                 generation.partition,
                 piece.records[index].offset,
-                f"{type(outcome).__name__}: {outcome}" if failed else None,
+                text_of(outcome) if isinstance(outcome, BaseException) else None,
                 len(outcome.emits) if isinstance(outcome, Effects) else 0,
             )
         )
@@ -136,6 +136,10 @@ class Recorder(Observer):
         self._write(
             Restored(self._clock(), self._member, name, generation.partition, record.offset)
         )
+
+    def breaker_opened(self, generation: Generation, died: int, ended: int) -> None:
+        name = self._names[generation]
+        self._write(Suspected(self._clock(), self._member, name, generation.partition))
 
     def suspected(self, generation: Generation, deaths: int) -> None:
         name = self._names[generation]

@@ -167,6 +167,8 @@ class MemoryConsumer(Consumer):
             granted = self._group.grant(self._member)
             self._generation = self._group.generation  # joining is a round of its own
             self._waiting.update(granted or ())
+            if granted is None and not self._waiting:
+                return
             ready = [p for p in sorted(self._waiting) if not self._group.is_pending(p)]
             if granted is None and not ready:
                 return

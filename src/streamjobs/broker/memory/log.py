@@ -87,10 +87,13 @@ class Log:
         if not self.start <= offset <= self.end:
             offset = self.start
         index = self._index(offset)
-        end = self._index(self.stable) if self._open else len(self.records)
-        found = self.records[index : min(index + limit, end)]
+        stable, behind = self.end, len(self.records)
+        if self._open:
+            stable = max(offset, self.stable)
+            behind = self._index(stable)
+        found = self.records[index : min(index + limit, behind)]
         rest = index + len(found)
-        return found, self.records[rest].offset if rest < end else max(offset, self.stable)
+        return found, self.records[rest].offset if rest < behind else stable
 
     def back(self, offset: int, count: int) -> int:
         """The offset that lies `count` records before `offset`."""

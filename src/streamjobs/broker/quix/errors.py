@@ -10,6 +10,7 @@ from streamjobs.errors import BrokerUnavailableError, SettingError, StreamjobsEr
 
 __all__ = (
     "REFUSALS",
+    "TOO_LARGE",
     "TRANSIENT",
     "UNKNOWN",
     "client_error",
@@ -50,6 +51,9 @@ UNKNOWN = {
     KafkaError._UNKNOWN_PARTITION,
 }
 """No such topic, or no such partition of it."""
+
+TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD}
+"""What is refused for what it is: a message, or with it the whole batch that it is in."""
 
 TRANSIENT = {
     KafkaError._ALL_BROKERS_DOWN,

@@ -74,7 +74,7 @@ class GroupClient(ReadingClient):
         Raises:
             TimeoutError: it is still running, or waits for one that is.
         """
-        outcome: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+        outcome: queue.Queue[tuple[T | None, Exception | None]] = queue.Queue()
 
         def run() -> None:
             with self._waiting:

@@ -48,9 +48,10 @@ class PendingOffsets:
         self._next_question = 0.0
 
     def add(self, partitions: Iterable[TopicPartition]) -> None:
-        """Ask for these, too."""
+        """Ask for these, too. An answer to what was asked before may be of another time."""
         added = sorted(partitions)
         self._partitions.update(added)
+        self._question = None
         logger.info(
             "not read before the group's offsets are known, which an open transaction may hold: %s",
             ", ".join(map(str, added)),

@@ -20,13 +20,14 @@ from streamjobs.broker.quix.client import (
 )
 from streamjobs.broker.quix.errors import (
     REFUSALS,
+    TOO_LARGE,
     UNKNOWN,
     client_error,
     error_of,
     text_of,
     unavailable,
 )
-from streamjobs.errors import DeliveryError, StreamjobsError
+from streamjobs.errors import DeliveryError, MessageRefusedError, StreamjobsError
 
 __all__ = ("QuixProducer",)
 
@@ -139,7 +140,8 @@ class QuixProducer(ports.Producer):
 
     def _refusal(self, topic: str, error: Any) -> StreamjobsError:
         hint = f"; is there a topic {topic!r}?" if error.code() in UNKNOWN else ""
-        return DeliveryError(f"topic {topic!r}: {text_of(error)}{hint}")
+        kind = MessageRefusedError if error.code() in TOO_LARGE else DeliveryError
+        return kind(f"topic {topic!r}: {text_of(error)}{hint}")
 
     def _reported(self, done: Done, error: Any, message: Any) -> None:
         """The client's callback. It may come in any thread that waits for room in `send`, so `done`
@@ -147,7 +149,8 @@ class QuixProducer(ports.Producer):
         """
         text = None if error is None else text_of(error)
         offset = UNWRITTEN if error is not None else message.offset()
-        delivery = Delivery(message.topic(), message.partition(), offset, text)
+        refused = error is not None and error.code() in TOO_LARGE
+        delivery = Delivery(message.topic(), message.partition(), offset, text, refused)
         self._deliveries.append((done, delivery))
 
     def _unasked(self, error: Any, message: Any) -> None:

@@ -101,8 +101,10 @@ def concerns(partition: TopicPartition, offsets: Iterable[int]) -> Callable[[Eve
 
 def _line(event: Event) -> str:
     parts = [
-        f"{field.name}={getattr(event, field.name)!s}"
+        f"{field.name}={value!s}"
         for field in fields(event)
         if field.name != "at"
+        for value in (getattr(event, field.name),)
+        if value is not None or field.default is not None  # what is not known by default
     ]
     return f"{event.at:10.3f}  {type(event).__name__:<9} {' '.join(parts)}"

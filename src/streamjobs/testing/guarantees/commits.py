@@ -10,6 +10,7 @@ from streamjobs.testing.guarantees.progress import Progress
 from streamjobs.testing.history import (
     Assigned,
     Buried,
+    Checkpointed,
     Committed,
     Delivered,
     Event,
@@ -163,7 +164,7 @@ class ReplayBounded(Guarantee):
             )
 
 
-def covers(commit: Committed | Assigned, offset: int) -> bool:
+def covers(commit: Committed | Assigned | Checkpointed, offset: int) -> bool:
     """Whether a commit, or a start, says that an offset is complete."""
     if offset < commit.frontier:
         return True

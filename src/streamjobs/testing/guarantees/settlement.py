@@ -56,7 +56,7 @@ class EveryRecordSettledOnce(Guarantee):
                 self._committed[event.partition] = event
             case Buried(member=""):
                 self._anonymous.setdefault(event.partition, set()).add(event.offset)
-            case Buried():
+            case Buried() if self._letters:
                 self._judge_letter(event)
             case Unburied(generation=generation, offset=offset):
                 self._standing.get(generation, set()).discard(offset)

@@ -109,7 +109,7 @@ class OnlyFailingKeyWaits(Guarantee):
 
     def _start(self, event: Started) -> None:
         place = self._place.get((event.generation, event.offset))
-        if place is None or (event.generation, event.lane) not in self._lanes:
+        if place is None or (event.generation, place[0]) not in self._lanes:
             return
         number, order = place
         lane = self._lanes[event.generation, number]

@@ -32,8 +32,10 @@ def app_routes(app: App) -> Mapping[str, Route]:
     """
     if not app.topics:
         raise ConfigurationError(f"app {app.name!r} has no jobs and no stream handlers")
+    exactly_once = app.settings.guarantee == "exactly-once"
     return {
-        topic.name: topic.route(_wait_for, 1_000_000, app.name) for topic in app.topics.values()
+        topic.name: topic.route(_wait_for, 1_000_000, app.name, exactly_once)
+        for topic in app.topics.values()
     }
 
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from streamjobs import headers
 from streamjobs.broker.memory import MemoryCluster
+from streamjobs.broker.memory.group import Membership
 from streamjobs.broker.ports import Message, TopicPartition
+from streamjobs.engine import completion_map
 from streamjobs.engine.route import Route
 from streamjobs.errors import RecordGoneError
 from streamjobs.record import Header, Record
-from streamjobs.testing.history import Buried, Delivered, Event, Removed, Sent
+from streamjobs.state.codec import decode
+from streamjobs.state.entries import split_key
+from streamjobs.testing.history import (
+    Buried,
+    Checkpointed,
+    Counts,
+    Delivered,
+    Event,
+    Removed,
+    Sent,
+)
+from streamjobs.testing.recorder import order_text
 from streamjobs.testing.simulation.clock import VirtualClock
-from streamjobs.testing.simulation.scenario import OUTPUT, order_of
+from streamjobs.testing.simulation.scenario import COUNT, OUTPUT, key_of, order_of
 
 __all__ = ("ObservedCluster",)
 
@@ -55,12 +68,28 @@ class ObservedCluster(MemoryCluster):
         self._dead_letters = frozenset(dead_letters)
         self._sent: dict[tuple[TopicPartition, int], tuple[Record, str | None]] = {}
         self._gone: set[tuple[TopicPartition, int]] = set()
+        self._changelogs = {
+            changelog: topic
+            for topic, route in routes.items()
+            for changelog in route.changelogs.values()
+        }
+        self._counts: dict[TopicPartition, dict[str, int]] = {}
+        self._changed: dict[TopicPartition, None] = {}
+        self._checkpoints: dict[TopicPartition, tuple[int, str, Counts]] = {}
         self.writer = ""
 
     def append(self, message: Message) -> Record:
         if message.topic not in self.topics():
             self.create(message.topic, self._partitions)
         record = super().append(message)
+        self._tell(record)
+        return record
+
+    def published(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._tell(record)
+
+    def _tell(self, record: Record) -> None:
         if record.topic in self._dead_letters:
             self._tell_buried(record)
         route = self._routes.get(record.topic)
@@ -68,13 +97,49 @@ class ObservedCluster(MemoryCluster):
             self._tell_sent(route, record)
         elif record.topic == OUTPUT:
             self._tell_delivered(record)
-        return record
+        elif record.topic in self._changelogs:
+            place = TopicPartition(self._changelogs[record.topic], record.partition)
+            self._changed[place] = None
+            count_into(self._counts.setdefault(place, {}), record.key, record.value)
+
+    def counts(self, partition: TopicPartition) -> Counts:
+        """What the state of a partition says, to who reads what is committed."""
+        return tuple(sorted(self._counts.get(partition, {}).items()))
+
+    def changelog(self, partition: TopicPartition) -> Sequence[Record]:
+        """The records of the changelog of a partition that can be read."""
+        (changelog,) = self._routes[partition.topic].changelogs.values()
+        log = self.log(changelog, partition.partition)
+        return [record for record in log.records if record.offset < log.stable]
+
+    def rejoined(self, membership: object | None) -> object | None:
+        """What a membership has become, where the client joins again by itself."""
+        if not isinstance(membership, Membership):
+            return membership
+        group, member, _ = membership
+        if not group.has(member):
+            member = next(iter(group.members.values()), member)
+        return Membership(group, member, group.generation)
+
+    def tell_checkpoints(self, group: str, partitions: Collection[TopicPartition]) -> None:
+        """A transaction that commits these has ended, in whichever way."""
+        places = self._changed | dict.fromkeys(partitions)
+        self._changed = {}
+        for place in places:
+            offset, metadata = self.committed(group, *place) or (0, "")
+            now = offset, metadata, self.counts(place)
+            if self._checkpoints.get(place, (0, "", ())) != now:
+                self._checkpoints[place] = now
+                runs = tuple(completion_map.decode(offset, metadata).runs)
+                self._write(
+                    Checkpointed(self._virtual.now, self.writer, place, offset, runs, now[2])
+                )
 
     def _tell_sent(self, route: Route, record: Record) -> None:
         place = TopicPartition(record.topic, record.partition)
         order = order_of(route, record)
         self._sent[place, record.offset] = record, order
-        self._write(Sent(self._virtual.now, place, record.offset, order))
+        self._write(Sent(self._virtual.now, place, record.offset, order, key_of(route, record)))
 
     def _tell_buried(self, letter: Record) -> None:
         """Where there is something else on the topic (a mark, a record of another app), nothing
@@ -105,7 +170,10 @@ class ObservedCluster(MemoryCluster):
         parts = (record.value or b"").decode(errors="replace").rsplit("/", 2)
         if len(parts) == 3 and parts[0] in self._routes:
             source = TopicPartition(parts[0], int(parts[1]))
-            self._write(Delivered(self._virtual.now, source, int(parts[2])))
+            offset, _, number = parts[2].partition(" ")
+            self._write(
+                Delivered(self._virtual.now, source, int(offset), int(number or "0"), record.offset)
+            )
 
     def delete(self, topic: str, partition: int, offset: int) -> None:
         super().delete(topic, partition, offset)
@@ -121,6 +189,13 @@ class ObservedCluster(MemoryCluster):
     def _tell_removed(self, partition: TopicPartition, offset: int) -> None:
         self._gone.add((partition, offset))
         self._write(Removed(self._virtual.now, partition, offset))
+
+
+def count_into(counts: dict[str, int], key: bytes | None, value: bytes | None) -> None:
+    """Take in an entry of a store, if it is a count; other apps keep other things."""
+    owner, name = split_key(key or b"")
+    if name == COUNT:
+        counts[order_text(owner) or ""] = 0 if value is None else decode(value)
 
 
 def _source(letter: Record) -> tuple[TopicPartition, int] | None:

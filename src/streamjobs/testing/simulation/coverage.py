@@ -40,6 +40,11 @@ BRANCHES = (
     "ended between a letter and its commit",
     "blocked",
     "stopped",
+    "aborted",
+    "unknown commit",
+    "transaction fenced",
+    "state restored",
+    "state restored warm",
 )
 
 
@@ -146,6 +151,13 @@ class Branches(Events):
 
     def full(self, generation: Generation, order: object) -> None:
         self._counter["map full"] += 1
+
+    def aborted(self, reason: str) -> None:
+        self._counter["aborted"] += 1
+
+    def took(self, branch: str) -> None:
+        """One that no event of the engine's tells of."""
+        self._counter[branch] += 1
 
     def through(self, piece: Slice) -> None:
         """A worker is through with this slice. No event of the engine's: it looks at the records

@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING, Final
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.testing.simulation.faults import ALL
+from streamjobs.testing.simulation.member import TRANSACTION_TIMEOUT
 
 if TYPE_CHECKING:
     from streamjobs.testing.simulation.member import Member
     from streamjobs.testing.simulation.world import World
 
 __all__ = ("Injector",)
+
+TRANSACTION_FAULTS: Final = frozenset(
+    {
+        "crash-committing",
+        "transaction-refused",
+        "transaction-unanswered",
+        "transaction-lost",
+        "transaction-fenced",
+        "transaction-expired",
+        "zombie",
+        "lost-disk",
+    }
+)
+"""Those happen only where anything commits in transactions."""
 
 HANDLER_FAULTS: Final = frozenset({"error", "slow", "endless"})
 """Those are the scenario's, attempt by attempt."""
@@ -26,7 +41,9 @@ class Injector:
     def __init__(self, world: World, faults: frozenset[str]) -> None:
         self._world = world
         self._random = world.random
-        self._names = sorted(faults - HANDLER_FAULTS)
+        usual = sorted(faults - HANDLER_FAULTS - TRANSACTION_FAULTS)
+        often = 2 * sorted(faults & TRANSACTION_FAULTS)
+        self._names = usual + often * world.scenario.has_transactions
         self._actions: dict[str, Callable[[Member], bool | None]] = {
             "crash": self._crash,
             "crash-inside": self._crash_inside,
@@ -45,6 +62,15 @@ class Injector:
             "away": self._away,
             "duplicate": self._duplicate,
             "gap": self._gap,
+            "crash-committing": self._crash_committing,
+            "transaction-refused": self._transaction_refused,
+            "transaction-unanswered": self._transaction_unanswered,
+            "transaction-lost": self._transaction_lost,
+            "transaction-fenced": self._transaction_fenced,
+            "transaction-expired": self._transaction_expired,
+            "zombie": self._zombie,
+            "lost-disk": self._lost_disk,
+            "other-count": self._other_count,
             "compaction": self._compaction,
             "retention": self._retention,
             "clock": self._clock,
@@ -66,6 +92,8 @@ class Injector:
             faults = member.faults
             faults.away = faults.answers_held = False
             faults.commits_refused = faults.commits_unanswered = 0
+            faults.transactions_refused = faults.transactions_unanswered = 0
+            faults.transactions_lost = faults.transactions_fenced = 0
             faults.sends_refused = faults.sends_unanswered = faults.records_repeated = 0
 
     # -- processes ---------------------------------------------------------------------------
@@ -75,6 +103,24 @@ class Injector:
 
     def _crash_inside(self, member: Member) -> None:
         member.crash_point.armed = self._random.randrange(6)
+
+    def _crash_committing(self, member: Member) -> None:
+        """What it leaves open hides what its successors commit, from their successors."""
+        member.crash_point.armed_in_transaction = self._random.randrange(12)
+        if self._random.random() < 0.5:
+            for _ in range(3):
+                self._world.later(self._random.uniform(0.5, 5.0), lambda: self._rebalance(member))
+
+    def _lost_disk(self, member: Member) -> bool:
+        machine = member.machine
+        if any(each.machine is machine for each in self._world.members if each is not member):
+            return False
+        self._world.crash(member)
+        machine.disk.wipe()
+        return True
+
+    def _other_count(self, _member: Member) -> bool:
+        return self._world.change_counts()
 
     def _freeze(self, member: Member) -> None:
         self._world.freeze(member, self._random.uniform(0.5, 6.0))
@@ -118,6 +164,24 @@ class Injector:
 
     def _commit_unanswered(self, member: Member) -> None:
         member.faults.commits_unanswered += 1
+
+    def _transaction_refused(self, member: Member) -> None:
+        member.faults.transactions_refused += 1
+
+    def _transaction_unanswered(self, member: Member) -> None:
+        member.faults.transactions_unanswered += 1
+
+    def _transaction_lost(self, member: Member) -> None:
+        member.faults.transactions_lost += 1
+
+    def _transaction_fenced(self, member: Member) -> None:
+        member.faults.transactions_fenced += 1
+
+    def _transaction_expired(self, member: Member) -> None:
+        member.stall = TRANSACTION_TIMEOUT + self._random.uniform(0.0, 1.0), False
+
+    def _zombie(self, member: Member) -> None:
+        member.stall = self._random.uniform(1.0, 5.0), True
 
     def _send_refused(self, member: Member) -> None:
         member.faults.sends_refused += 1

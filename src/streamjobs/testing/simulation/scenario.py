@@ -11,6 +11,7 @@ from typing import Final
 
 from streamjobs import headers
 from streamjobs.broker.ports import Message
+from streamjobs.context import Context
 from streamjobs.engine.distribution import distributor_for
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.owner import Limits
@@ -22,12 +23,13 @@ from streamjobs.failures.policy import FailurePolicy
 from streamjobs.failures.retry import Discard, Retry
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Header, Record
+from streamjobs.state.changelog import DEFAULT_STORE
 from streamjobs.testing.recorder import order_text
 from streamjobs.testing.simulation.dice import Dice
 from streamjobs.testing.simulation.handlings import random_handling
 from streamjobs.testing.simulation.workers import Behaviour
 
-__all__ = ("OUTPUT", "Scenario", "order_of", "random_scenario")
+__all__ = ("COUNT", "OUTPUT", "Scenario", "key_of", "order_of", "random_scenario")
 
 OUTPUT: Final = "output"
 """The topic that random scenarios emit to: for each record its id."""
@@ -35,6 +37,16 @@ OUTPUT: Final = "output"
 
 DEAD: Final = "input.dead"
 """The topic of their dead letters."""
+
+CHANGELOG: Final = "input.changelog"
+"""Where their state is."""
+
+COUNT: Final = "simulated count"
+"""What the count of a key is called in its state."""
+
+KINDS: Final = (
+    ("plain",) * 5 + ("state",) * 2 + ("exactly-once with state",) * 2 + ("exactly-once",)
+)
 
 VALUES: Final = (
     (b"loud", b"loud", b"silent", b"silent", b"poison") * 3
@@ -77,6 +89,7 @@ class Scenario:
         limits: of every member.
         hits: how often a handler did what the faults "error", "slow" and "endless" say.
         dead_letters: which of the topics are for dead letters.
+        counts: whether the handlers count the records of each key in state.
     """
 
     topics: Mapping[str, int]
@@ -90,6 +103,17 @@ class Scenario:
     )
     hits: Counter[str] = field(default_factory=Counter)
     dead_letters: Collection[str] = ()
+    counts: bool = False
+
+    @property
+    def exactly_once(self) -> bool:
+        """Whether what handlers emit belongs to the transaction of their progress."""
+        return any(route.transactional for route in self.routes.values())
+
+    @property
+    def has_transactions(self) -> bool:
+        """Whether anything commits in transactions."""
+        return self.exactly_once or any(route.changelogs for route in self.routes.values())
 
 
 def order_of(route: Route, record: Record) -> str | None:
@@ -102,20 +126,27 @@ def order_of(route: Route, record: Record) -> str | None:
     return order_text(distributor_for(policy, range(policy.count)).order(key, record))  # type: ignore[arg-type]
 
 
-def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -> Scenario:
+def random_scenario(
+    random: Random, faults: frozenset[str], records: int = 60, kinds: Sequence[str] = KINDS
+) -> Scenario:
     """One topic with handlers that fail, dawdle and hang as the dice and the faults say, and what
     is done about it.
     """
-    policy = dataclasses.replace(random.choice(POLICIES), count=random.choice((1, 2, 3, 8)))
+    kind = random.choice(kinds)
+    counts = kind.endswith("state")
+    policies = [each for each in POLICIES if each.ordering != "none"] if counts else POLICIES
+    policy = dataclasses.replace(random.choice(policies), count=random.choice((1, 2, 3, 8)))
     dice = Dice(random, faults)
     handling = random_handling(random)
     route = Route(
         "input",
         policy,
         "threads",
-        emit_id,
+        count_and_emit if counts else emit_id,
         random.choice((None, None, None, picky)),
         FailurePolicy(lambda record: handling, DeadLetter(DEAD), "simulated"),
+        changelogs={DEFAULT_STORE: CHANGELOG} if counts else {},
+        transactional=kind.startswith("exactly-once"),
     )
     keys = [None, b"", *(f"k{number}".encode() for number in range(random.choice((1, 3, 10))))]
     partitions = random.choice((1, 1, 2, 4))
@@ -133,6 +164,7 @@ def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -
         map_characters=None if handling.on_failure == "block" else small,
         hits=dice.hits,
         dead_letters=(DEAD,),
+        counts=counts,
         limits=Limits(
             window_records=random.choice((40, 12, 6)),
             commit_interval=0.25,
@@ -142,20 +174,47 @@ def random_scenario(random: Random, faults: frozenset[str], records: int = 60) -
     )
 
 
+def key_of(route: Route, record: Record) -> str | None:
+    """Whose state a record belongs to, as histories name it."""
+    try:
+        key = record.key if route.ordering_key is None else route.ordering_key(record)
+    except Exception:
+        return None
+    return None if key is None else order_text(key)
+
+
 def emit_id(piece: Slice, index: int) -> Effects | None:
     """The handler of random scenarios: does what its record says."""
     record = piece.records[index]
-    if record.value == b"poison":
-        raise UndecodableRecordError("poison")
-    if record.value == b"discard":
-        raise Discard("it says so")
-    if record.value == b"later" and piece.attempt(index) == 1:
-        raise Retry.later(0.4)
+    _fail_if_told(piece, index)
     if record.value == b"silent":
         return None
     effects = Effects()
     effects.emits.append(Message(OUTPUT, record.id.encode(), record.key))
     return effects
+
+
+def count_and_emit(piece: Slice, index: int) -> Effects | None:
+    """The same, and counts the records of its key in state; it emits the number, too."""
+    record = piece.records[index]
+    _fail_if_told(piece, index)
+    context, number = Context(piece, index), 0
+    if record.key is not None:
+        number = context.state.get(COUNT, 0) + 1
+        context.state.set(COUNT, number)
+    if record.value != b"silent":
+        context.emit(OUTPUT, f"{record.id} {number}")
+    return context.effects
+
+
+def _fail_if_told(piece: Slice, index: int) -> None:
+    value = piece.records[index].value
+    if value == b"poison":
+        raise UndecodableRecordError("poison")
+    if value == b"discard":
+        raise Discard("it says so")
+    if value == b"later" and piece.attempt(index) == 1:
+        raise Retry.later(0.4)
 
 
 def picky(record: Record) -> bytes | None:

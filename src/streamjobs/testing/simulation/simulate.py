@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from streamjobs.testing.guarantees import Guarantee, standard
 from streamjobs.testing.history import History, Sent
@@ -17,6 +17,12 @@ from streamjobs.testing.simulation.world import World
 __all__ = ("Report", "Run", "play", "simulate_random", "simulate_seed")
 
 EVERY_FAULT = frozenset(ALL)
+
+WITHIN: Final = 10.0
+WITHIN_WITH_TRANSACTIONS: Final = 30.0
+"""Seconds in which a key that nothing holds goes on: where a process has died, its successor waits
+for the end of the transaction, and for a store that somebody has open who stands still.
+"""
 
 
 @dataclass(slots=True)
@@ -67,7 +73,14 @@ def play(
     made = scenario(random, faults)
     world = World(made, random, faults, members=random.choice((1, 2, 3)))
     history = world.run(steps)
-    guarantees = [*standard(within=10.0, deliveries=True, letters=True), *extra]
+    promised = standard(
+        within=WITHIN_WITH_TRANSACTIONS if made.has_transactions else WITHIN,
+        deliveries=True,
+        letters=True,
+        exactly_once=made.exactly_once,
+        counts=made.counts,
+    )
+    guarantees = [*promised, *extra]
     for guarantee in guarantees:
         guarantee.watch(history)
     return Run(history, world.coverage, world.clock.now, guarantees)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from random import Random
@@ -9,12 +10,22 @@ from typing import Final
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine import completion_map
-from streamjobs.testing.history import Assigned, Crashed, Event, Expired, Frozen, History, Jumped
+from streamjobs.testing.history import (
+    Assigned,
+    Crashed,
+    Event,
+    Expired,
+    Frozen,
+    History,
+    Jumped,
+    Stored,
+)
 from streamjobs.testing.simulation.clock import VirtualClock
 from streamjobs.testing.simulation.cluster import ObservedCluster
 from streamjobs.testing.simulation.coverage import Branches
+from streamjobs.testing.simulation.disk import Machine
 from streamjobs.testing.simulation.injector import Injector
-from streamjobs.testing.simulation.member import Member, SimulatedCrash
+from streamjobs.testing.simulation.member import TRANSACTION_TIMEOUT, Member, SimulatedCrash
 from streamjobs.testing.simulation.rest import is_committed, is_committed_but
 from streamjobs.testing.simulation.scenario import Scenario
 from streamjobs.testing.simulation.small_map import map_of
@@ -23,6 +34,9 @@ __all__ = ("GROUP", "World")
 
 GROUP: Final = "simulated"
 SETTLING_STEPS: Final = 20_000
+
+SLOTS: Final = 12
+"""Places for processes; more than there ever are at once."""
 
 
 class World:
@@ -67,6 +81,12 @@ class World:
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._injector = Injector(self, faults)
         self._lives = 0
+        self._routes = scenario.routes
+        number = random.choice((2, 3, SLOTS)) if scenario.has_transactions else SLOTS
+        machines = [Machine(f"machine-{each}") for each in range(number)]
+        self._slots = [machines[slot % number] for slot in range(SLOTS)]
+        self._is_named = scenario.has_transactions and random.random() < 0.5
+        self._taken: dict[Member, int] = {}
         for _ in range(members):
             self.start_member()
 
@@ -124,12 +144,13 @@ class World:
     def start_member(self) -> None:
         """A process starts and will join the group."""
         self._lives += 1
+        slot = self._free_slot()
         self.members.append(
             Member(
                 f"p{self._lives}",
                 self.cluster,
                 GROUP,
-                self.scenario.routes,
+                self._routes,
                 self.clock,
                 self.random,
                 self.scenario.limits,
@@ -137,12 +158,46 @@ class World:
                 self._write,
                 self._wait,
                 self._branches,
+                self._slots[slot],
+                f"slot-{slot}" if self._is_named else None,
+                self._stand_still,
             )
         )
+        self._taken[self.members[-1]] = slot
+
+    def _free_slot(self) -> int:
+        """Where the next process starts: often where one has ended."""
+        taken = {slot for member, slot in self._taken.items() if member.alive}
+        free = [slot for slot in range(SLOTS) if slot not in taken]
+        if not self.scenario.has_transactions or self.random.random() < 0.5:
+            return free[0]
+        return self.random.choice(free)
+
+    def change_counts(self) -> bool:
+        """Processes that start from now on have other numbers of virtual partitions, of which keys
+        get theirs in another way; one is restarted. Not where the order is that of a virtual
+        partition, or of the only one: it would be another order.
+        """
+        policies = [each.virtual_partitions for each in self._routes.values()]
+        if any(each.ordering != "key" or each.count == 1 for each in policies):
+            return False
+        self._routes = {
+            topic: dataclasses.replace(
+                route,
+                virtual_partitions=dataclasses.replace(
+                    route.virtual_partitions,
+                    count=self.random.choice((2, 3, 8)),
+                    distribution=self.random.choice(("consistent", "balanced")),
+                ),
+            )
+            for topic, route in self._routes.items()
+        }
+        self._restart(self.random.choice(self.acting))
+        return True
 
     def crash(self, member: Member) -> None:
         """A process ends on the spot; the group notices later, and another one starts."""
-        member.alive = False
+        member.die()
         self.members.remove(member)
         self.cluster.kill(member.name)
         for generation in member.owner.scheduler.generations.values():
@@ -161,6 +216,16 @@ class World:
         """A process stands still for so long."""
         self._write(Frozen(self.clock.now, member.name))
         member.frozen_until = self.clock.now + seconds
+
+    def _stand_still(self, member: Member, seconds: float, expires: bool) -> None:
+        """The same in the middle of a turn: everybody else goes on meanwhile."""
+        self.freeze(member, seconds)
+        if expires:
+            self.later(self.random.uniform(0.0, seconds / 2), lambda: self.expire(member))
+        while self.clock.now < member.frozen_until:
+            self.pass_time(self.random.uniform(0.05, 0.5))
+            self._turn_one()
+            self._work_one()
 
     def leave(self, member: Member) -> None:
         """A process stops in good order."""
@@ -228,7 +293,8 @@ class World:
         self._injector.heal()
         for member in self.members:
             member.frozen_until = 0.0
-            member.crash_point.armed = None
+            member.crash_point.disarm()
+            member.stall = None
             member.workers.patient = False
         for member in [each for each in self.members if each.blocks.any]:
             self._restart(member)  # somebody mended the handler
@@ -292,3 +358,8 @@ class World:
                     self._write(
                         Assigned(self.clock.now, "next", name, place, committed.offset, runs)
                     )
+        self.pass_time(2 * TRANSACTION_TIMEOUT)  # what the dead left open hides the end of logs
+        self.cluster.heed_time()
+        for machine in dict.fromkeys(self._slots):
+            for place, counts in machine.stores(self.cluster):
+                self._write(Stored(self.clock.now, machine.name, place, counts))
