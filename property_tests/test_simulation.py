@@ -26,7 +26,7 @@ from streamjobs.testing.simulation.scenario import random_scenario
 
 SEEDS = int(os.environ.get("STREAMJOBS_SEEDS") or 1000)
 
-OFTEN = SEEDS // 10
+OFTEN = SEEDS // 40
 """So many times at least each fault happened and each branch was taken in all these seeds."""
 
 
