@@ -84,6 +84,27 @@ def test_its_neighbours_are_done_and_never_convicted() -> None:
     assert settled == {0, 1, 3, 4, 5}
 
 
+def test_suspects_are_all_that_stood_in_the_log_and_not_only_what_was_read() -> None:
+    village = Village(cluster_with(6), window_records=1)
+    for _ in range(6):
+        village.live()
+    assert [type(error) for error in village.judge.errors] == [PoisonRecordError]
+
+
+def test_what_is_written_later_is_not_suspect() -> None:
+    cluster = cluster_with(2)
+    for life in range(3):
+        Office(cluster, f"p{life}", now=float(life)).turn(8)
+        die(cluster, f"p{life}")
+    office = Office(cluster, "p3", now=3.0)
+    for _ in range(40):
+        office.turn(1)
+        office.now += 0.01
+        office.hands.finish()
+    [generation] = office.owner.scheduler.generations.values()
+    assert generation.suspects == 0
+
+
 def test_suspects_run_one_at_a_time() -> None:
     cluster = cluster_with(6)
     for life in range(3):  # dies with all of them running, for another reason

@@ -61,7 +61,7 @@ class Generation:
         gates: why nothing may start yet, see `Gate`.
         trial: the offset of the record that runs alone, while one does.
         suspects: how many of its records have to run alone, one after another; those below
-            `horizon` only, which is what had been read when the first one did.
+            `horizon` only, where the log ended when the first one did.
         committed: what the broker is known to have.
         dirty: whether anything happened since the last freeze.
     """

@@ -144,7 +144,6 @@ class Owner(Listener):
         self._undeliverable: dict[Generation, None] = {}
         self._aborting = False
         self._reloads = Reloads()
-        self._quarantine = Quarantine(self.scheduler)
         self._stalls = Stalls(self.scheduler.usual_seconds, limits.stall_after)
         self._cursor_log = cursor_log
         self._hold_log = hold_log
@@ -153,6 +152,7 @@ class Owner(Listener):
         self._group: object | None = None
         self._cut_since: float | None = None
         self._rereader = Rereader(open_reader, self.scheduler, limits.window_records)
+        self._quarantine = Quarantine(self.scheduler, self._rereader.end_of)
         self._ended: set[TopicPartition] = set()
         self._lost: dict[TopicPartition, Frozen | None] = {}
         self._quiet = True

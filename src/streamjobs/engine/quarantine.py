@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, NamedTuple
 
+from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.orders import Order
 from streamjobs.engine.scheduler import Scheduler
@@ -32,10 +33,18 @@ class _Trial(NamedTuple):
 class Quarantine:
     """While a partition has suspects, this process runs one of them at a time and nothing else,
     each after a commit that names it: a process that dies then has told who did it.
+
+    Args:
+        scheduler: what starts them.
+        end_of: where the log of a partition ends now, None if nobody answers: what is written later
+            cannot have killed anybody before.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(
+        self, scheduler: Scheduler, end_of: Callable[[TopicPartition], int | None]
+    ) -> None:
         self._scheduler = scheduler
+        self._end_of = end_of
         self._trial: _Trial | None = None
         self._running: Slice | None = None
         self._outlasting: dict[Slice, None] = {}
@@ -82,6 +91,8 @@ class Quarantine:
         if generation.committed != generation.freeze():
             generation.dirty = True
             return None
+        if not generation.horizon:
+            generation.horizon = self._end_of(generation.partition) or 0
         self._running = self._scheduler.start_one(*self._trial)
         self._trial = None
         return self._running
@@ -94,8 +105,9 @@ class Quarantine:
         generation.trial = None
         generation.dirty = True
         generation.suspects -= 1
-        if not generation.suspects or generation.ledger.frontier >= generation.horizon:
+        if generation.horizon and generation.ledger.frontier >= generation.horizon:
             generation.suspects = 0
+        if not generation.suspects:
             self._scheduler.open_gate(generation, "quarantine")
 
 
@@ -106,7 +118,6 @@ def _next_trial(generations: Iterable[Generation]) -> _Trial | None:
         if heads:
             offset, lane, order = min(heads, key=lambda head: head[0])
             generation.trial = offset
-            generation.horizon = generation.horizon or generation.ledger.next
             return _Trial(generation, lane, order)
     return None
 

@@ -6,16 +6,20 @@ import heapq
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from streamjobs.broker.ports import Reader
+from streamjobs.broker.ports import Reader, TopicPartition
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.orders import Order
 from streamjobs.engine.scheduler import Scheduler
+from streamjobs.errors import StreamjobsError
 from streamjobs.record import Record
 
 __all__ = ("Rereader",)
 
 BATCH: Final = 500
 """Records read again at once."""
+
+ASK_WITHIN: Final = 5.0
+"""Seconds for a question to the broker."""
 
 JUMP: Final = 2_000
 """Offsets that are skipped by a seek and not by reading over them."""
@@ -66,6 +70,13 @@ class Rereader:
                 self._scheduler.refill(generation, order, offset, record, now)
         return bool(batches)
 
+    def end_of(self, partition: TopicPartition) -> int | None:
+        """Where the log of a partition ends now; None if nobody answers soon."""
+        try:
+            return self._opened().range(partition, ASK_WITHIN).end
+        except StreamjobsError:
+            return None
+
     def forget(self, generation: Generation) -> None:
         """This generation ended."""
         reading = self._readings.pop(generation, None)
@@ -79,11 +90,14 @@ class Rereader:
             self._reader = None
 
     def _reading(self, generation: Generation) -> _Reading:
+        if generation not in self._readings:
+            self._readings[generation] = _Reading(self._opened(), generation)
+        return self._readings[generation]
+
+    def _opened(self) -> Reader:
         if self._reader is None:
             self._reader = self._open_reader()
-        if generation not in self._readings:
-            self._readings[generation] = _Reading(self._reader, generation)
-        return self._readings[generation]
+        return self._reader
 
 
 class _Reading:
