@@ -48,6 +48,7 @@ class Process:
         self._clock = clock
         self._kind = route.execution
         self._next: dict[Generation, tuple[int, int]] = {}
+        self._logs: dict[Place, Log] = {}
 
     @property
     def generations(self) -> list[Generation]:
@@ -61,6 +62,7 @@ class Process:
             runs = completion_map.decode(committed.offset, committed.metadata).runs
         generation = self.scheduler.assign(log.partition, offset, runs)
         self._next[generation] = offset, offset
+        self._logs[log.partition] = log
         self.recorder.after_assign(generation)
 
     def poll(self, log: Log, limit: int, again: int) -> None:
@@ -81,8 +83,20 @@ class Process:
         for generation in self.generations:
             self.scheduler.accept(generation, ())
         self.bury()
+        self.read_again()
         pieces = self.scheduler.start(self._kind, free)
         self.workers += [Worker(piece, self.recorder) for piece in pieces]
+
+    def read_again(self) -> None:
+        """Deferred records whose turn has come."""
+        for generation in self.generations:
+            deferred = generation.deferred
+            records = {each.offset: each for each in self._logs[generation.partition].records}
+            hungry, deferred.hungry = deferred.hungry, {}
+            for order in hungry:
+                for offset in deferred.next_of(order, 3) if order in deferred else ():
+                    record = records.get(offset)
+                    self.scheduler.refill(generation, order, offset, record, self._clock())
 
     def work(self, worker: "Worker", fails: bool = False) -> None:
         """Let a worker begin or end an attempt, or hand its slice back."""
@@ -216,6 +230,7 @@ class Post(Producer):
         message, done = self.waiting.pop(which % len(self.waiting))
         if any(message is lost for lost in self._lost):
             error = "lost"
+            self._lost = [lost for lost in self._lost if lost is not message]
         done(Delivery(message.topic, 0, -1 if error else 0, error))
         return message
 

@@ -332,7 +332,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     def books_balance(self) -> None:
         for generation in self.process.generations:
             waiting_for_acks = sum(map(len, generation.unacknowledged.values()))
-            assert generation.ledger.pending == generation.held + waiting_for_acks
+            deferred = len(generation.deferred)
+            assert generation.ledger.pending == generation.held + deferred + waiting_for_acks
             held = []
             for lane in generation.virtual_partitions:
                 here = unsettled_here(lane, self.process.scheduler.running)

@@ -13,22 +13,19 @@ from typing import Final
 
 import structlog
 
+from streamjobs.asking import ASK_WITHIN, Asking
 from streamjobs.broker.ports import Delivery, Message, Producer, Reader, TopicPartition
-from streamjobs.engine.cursors import CursorLog, Loaded, Saved
+from streamjobs.engine.cursors import Saved
+from streamjobs.engine.generation import Generation
+from streamjobs.engine.kept import KeptCursors
 from streamjobs.errors import StreamjobsError
 from streamjobs.publisher import Topics
 from streamjobs.record import Record
 
-__all__ = ("CURSORS_SUFFIX", "TopicCursorLog")
+__all__ = ("CURSORS_SUFFIX", "CursorLog")
 
 CURSORS_SUFFIX: Final = ".cursors"
 BATCH: Final = 1000
-ASK_WITHIN: Final = 5.0
-"""Seconds for a question to the broker."""
-
-PATIENCE: Final = 10
-"""Refusals before it is said, and said again."""
-
 AGAIN: Final = 1.0
 """Seconds until a question that was not answered is asked again."""
 
@@ -38,11 +35,12 @@ log = structlog.get_logger("streamjobs")
 class _Loading:
     """The cursors of one partition, while they are read."""
 
-    def __init__(self, partition: TopicPartition, end: int) -> None:
-        self.partition = partition
+    def __init__(self, generation: Generation, end: int) -> None:
+        self.generation = generation
         self.end = end
         self.found: dict[int, bytes] = {}
-        self._prefix = f"{partition.topic}/{partition.partition}/"
+        topic, partition = generation.partition
+        self._prefix = f"{topic}/{partition}/"
 
     def take(self, records: Iterable[Record]) -> None:
         for record in records:
@@ -55,7 +53,7 @@ class _Loading:
                     self.found[int(offset)] = record.value
 
 
-class TopicCursorLog(CursorLog):
+class CursorLog(KeptCursors):
     """Reads and writes them.
 
     Args:
@@ -78,20 +76,18 @@ class TopicCursorLog(CursorLog):
         self._topics = topics
         self._producer = producer
         self._open_reader = open_reader
-        self._clock = clock
+        self._asking = Asking("cursors", AGAIN, clock)
         self._reader: Reader | None = None
-        self._asked: list[TopicPartition] = []
-        self._not_before = float("-inf")
-        self._refusals = 0
+        self._asked: list[Generation] = []
         self._loading: dict[TopicPartition, list[_Loading]] = {}
-        self._loaded: list[Loaded] = []
+        self._loaded: list[Generation] = []
 
-    def load(self, partition: TopicPartition) -> None:
-        self._asked.append(partition)
+    def load(self, generation: Generation) -> None:
+        self._asked.append(generation)
 
-    def turn(self) -> Sequence[Loaded]:
-        if self._asked and self._clock() >= self._not_before:
-            self._begin_all()
+    def turn(self) -> Sequence[Generation]:
+        if self._asked and self._asking.is_due:
+            self._asking.ask(self._begin_all)
         if self._loading:
             assert self._reader is not None
             batches = dict(self._reader.poll(BATCH, 0))
@@ -100,37 +96,29 @@ class TopicCursorLog(CursorLog):
         loaded, self._loaded = self._loaded, []
         return loaded
 
-    def _begin_all(self) -> None:
-        try:
-            while self._asked:
-                self._begin(self._asked[-1])
-                self._asked.pop()
-        except StreamjobsError as error:
-            self._refusals += 1
-            if (
-                self._refusals % PATIENCE == 0
-            ):  # a broker that is away for a moment is told elsewhere
-                log.warning(
-                    "cursors cannot be read; nothing starts until they are", error=str(error)
-                )
-            self._not_before = self._clock() + AGAIN
-        else:
-            self._refusals = 0
+    def forget(self, generation: Generation) -> None:
+        if generation in self._asked:
+            self._asked.remove(generation)
 
-    def _begin(self, partition: TopicPartition) -> None:
+    def _begin_all(self) -> None:
+        while self._asked:
+            self._begin(self._asked[-1])
+            self._asked.pop()
+
+    def _begin(self, generation: Generation) -> None:
         count = self._topics.look_for(self._topic)
         if not count:
-            self._loaded.append(Loaded(partition, {}))
+            self._loaded.append(generation)
             return
         if self._reader is None:
             self._reader = self._open_reader()
-        place = TopicPartition(self._topic, partition.partition % count)
+        place = TopicPartition(self._topic, generation.partition.partition % count)
         start, end = self._reader.range(place, ASK_WITHIN)
         if start == end:
-            self._loaded.append(Loaded(partition, {}))
+            self._loaded.append(generation)
             return
         # Who waits for the same place begins anew with this one: that is rare, and short.
-        self._loading.setdefault(place, []).append(_Loading(partition, end))
+        self._loading.setdefault(place, []).append(_Loading(generation, end))
         self._reader.seek(place, start)
 
     def _take(self, place: TopicPartition, records: Sequence[Record]) -> None:
@@ -141,7 +129,8 @@ class TopicCursorLog(CursorLog):
         if self._reader.at_end(place) or all(reached >= each.end for each in self._loading[place]):
             self._reader.stop(place)
             for loading in self._loading.pop(place):
-                self._loaded.append(Loaded(loading.partition, loading.found))
+                loading.generation.cursors.load(loading.found)
+                self._loaded.append(loading.generation)
 
     def write(self, saved: Iterable[Saved]) -> None:
         for record, cursor in saved:

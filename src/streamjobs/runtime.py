@@ -17,9 +17,10 @@ import structlog
 from streamjobs.broker.ports import ConsumerOptions, Producer, Reader
 from streamjobs.collector import for_streams
 from streamjobs.counts import Counts
-from streamjobs.cursor_log import TopicCursorLog
+from streamjobs.cursor_log import CursorLog
 from streamjobs.engine.checkpoint import Checkpoint, TransactionalProducer
 from streamjobs.engine.events import Fanout, Observer
+from streamjobs.engine.keeping import Keeping
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
 from streamjobs.errors import ConfigurationError, TopicError
@@ -156,9 +157,11 @@ class Runtime:
             time.monotonic,
             limits,
             Fanout(self.counts, LogEvents(), self._middleware, *self._observers),
-            TopicCursorLog(self._app.cursors_topic, self._topics, plain, open_reader),
-            LetterLog(self._topics, open_reader),
-            self._state_keeper(open_reader),
+            Keeping(
+                CursorLog(self._app.cursors_topic, self._topics, plain, open_reader),
+                LetterLog(self._topics, open_reader),
+                self._state_keeper(open_reader),
+            ),
             checkpoint,
             open_reader,
         )

@@ -177,15 +177,6 @@ def test_a_small_limit_starves_no_partition_of_a_reader(cluster: MemoryCluster) 
     assert [reader.poll(3, 0)[0].partition for _ in range(4)] == [P0, P1, P0, P1]
 
 
-def test_offsets_are_found_by_the_time_of_the_clusters_clock() -> None:
-    seconds = iter([3.0, 1.0, 2.0, 2.0])
-    cluster = MemoryCluster({"one": 1}, clock=lambda: next(seconds))
-    fill(cluster, "one", 0, 4)
-    reader = MemoryBroker(cluster).reader({})
-    found = [reader.offset_at(ONE, moment, 0) for moment in (0, 2000, 3000, 3001)]
-    assert found == [0, 0, 0, 4]
-
-
 def test_settings_of_topics_are_ignored(cluster: MemoryCluster) -> None:
     broker = MemoryBroker(cluster)
     broker.create_topics([TopicSpec("set", 2, config={"cleanup.policy": "compact"})], 0)
@@ -569,7 +560,6 @@ def test_a_reader_of_a_process_that_reaches_nothing_hears_nothing(
     assert not reader.at_end(ONE)
     for question in (
         lambda: reader.range(ONE, 1),
-        lambda: reader.offset_at(ONE, 0, 1),
         lambda: broker.delete_records({ONE: 1}, 1),
     ):
         with pytest.raises(BrokerUnavailableError, match="by an injected fault"):

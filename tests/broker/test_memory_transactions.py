@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import pytest
 
 from streamjobs.broker.memory import MemoryBroker, MemoryCluster, MemoryTransactions
-from streamjobs.broker.ports import Assigned, Commit, Delivery, Message, TopicPartition
+from streamjobs.broker.ports import (
+    Assigned,
+    Commit,
+    Delivery,
+    LogRange,
+    Message,
+    TopicPartition,
+)
 from streamjobs.errors import (
     AbortableTransactionError,
     BrokerUnavailableError,
@@ -100,7 +107,7 @@ def test_a_reader_behind_the_stable_end_waits_there(cluster: MemoryCluster) -> N
     reader.seek(ONE, 1)
     assert reader.poll(10, 0) == []
     assert reader.at_end(ONE)
-    assert reader.offset_at(ONE, 0, 1) == 0
+    assert reader.range(ONE, 1) == LogRange(0, 0)
     transactions.abort(1)
     [batch] = reader.poll(10, 0)
     assert [record.offset for record in batch.records] == [1]

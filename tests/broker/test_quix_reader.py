@@ -106,7 +106,6 @@ def test_an_open_transaction_is_behind_the_end(
 ) -> None:
     producer = transaction(kafka, partition, [b"a", b"b"])
     assert reader.range(partition, WITHIN) == LogRange(0, 0)
-    assert reader.offset_at(partition, 0, WITHIN) == 0
     reader.seek(partition, 0)
     assert read_until(lambda: reader.at_end(partition), reader) == []
     producer.commit_transaction(WITHIN)
@@ -149,9 +148,7 @@ def test_a_question_nobody_answers_is_told_with_the_address_in_time(nobody: str)
     begun = time.monotonic()
     with pytest.raises(BrokerUnavailableError, match=f"Kafka at {nobody}: "):
         reader.range(TopicPartition("topic", 0), 0.5)
-    with pytest.raises(BrokerUnavailableError, match=f"Kafka at {nobody}: "):
-        reader.offset_at(TopicPartition("topic", 0), 0, 0.5)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 2
     reader.close()
 
 

@@ -350,35 +350,6 @@ def test_what_was_missing_has_a_range_as_soon_as_it_is_created(
     assert reader.range(partition, WITHIN) == LogRange(0, 0)
 
 
-def test_offsets_are_found_by_time(
-    adapter: str, create: Create, reader: Reader, write: Write
-) -> None:
-    topic = create(1)
-    partition = TopicPartition(topic, 0)
-    for number in range(3):
-        write(*numbered(topic, 2, first=2 * number))
-        time.sleep(0.02)
-    if adapter == "embedded":
-        with pytest.raises(TopicError, match="mock cluster finds no offsets by time"):
-            reader.offset_at(partition, 0, WITHIN)
-        return
-    reader.seek(partition, 0)
-    stamps: list[int] = []
-    while len(stamps) < 6:
-        stamps += [record.timestamp for record in taken(reader)]
-    moments = [-1, 0, stamps[0], stamps[0] + 1, stamps[2], stamps[4], stamps[5] + 1]
-    found = [reader.offset_at(partition, moment, WITHIN) for moment in moments]
-    first_later = next(offset for offset, stamp in enumerate(stamps) if stamp > stamps[0])
-    assert found == [0, 0, 0, first_later, 2, 4, 6]
-
-
-def test_a_partition_that_does_not_exist_has_no_offsets_by_time(
-    topic_name: str, reader: Reader
-) -> None:
-    with pytest.raises(TopicError, match="no partition 0"):
-        reader.offset_at(TopicPartition(topic_name, 0), 0, WITHIN)
-
-
 # Deleting records.
 
 

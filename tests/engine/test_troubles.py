@@ -1,5 +1,6 @@
 """Records that failed for good: who waits for them, and what happens when they are buried."""
 
+import time
 from collections import deque
 from typing import Any
 
@@ -16,13 +17,14 @@ from streamjobs.engine.failure import (
     Park,
     Verdict,
 )
+from streamjobs.engine.notes import Attempts, Notes
 from streamjobs.engine.outbox import Outbox
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.troubles import Burial
 from streamjobs.errors import DeliveryError
 from streamjobs.partitioning import virtual_partition_for
 from streamjobs.policies import VirtualPartitions
-from tests.support.engine import Desk, offsets, record
+from tests.support.engine import P0, Desk, offsets, record
 
 TWO = VirtualPartitions(2)
 A, B, C = [key for key in map(b"%d".__mod__, range(100)) if not virtual_partition_for(key, 2)][:3]
@@ -315,3 +317,53 @@ def test_the_first_reason_to_stop_is_the_reason() -> None:
     desk.finish(piece, failing={0: NO, 1: KeyError("later")})
     assert offsets(piece.records) == [0, 1]
     assert desk.scheduler.troubles.fatal is NO
+
+
+# Partitions that come back.
+
+
+class Waits:
+    def decide(self, failure: Failure) -> Verdict:
+        return Park(60.0)
+
+
+def test_a_pause_that_ends_does_not_start_a_key_that_runs_under_an_older_generation() -> None:
+    desk = Desk(failures=Waits())
+    desk.accept(b"a")
+    [old] = desk.start()
+    desk.scheduler.drop(desk.generation)
+    noted = Notes(attempts={0: Attempts(0, 1, 0.0, time.time() + 5.0)})
+    desk.generation = desk.scheduler.assign(P0, 0, (), noted)
+    desk.scheduler.accept(desk.generation, [record(0, b"a")], 0.0)
+
+    desk.scheduler.wake(10.0)
+    assert desk.start() == [], "its other attempt runs"
+
+    desk.finish(old, now=10.0)
+    assert [offsets(piece.records) for piece in desk.start()] == [[0]]
+
+
+def test_a_key_that_is_free_again_waits_for_the_end_of_its_pause() -> None:
+    desk = Desk(failures=Waits())
+    desk.accept(b"a")
+    [old] = desk.start()
+    desk.scheduler.drop(desk.generation)
+    noted = Notes(attempts={0: Attempts(0, 1, 0.0, time.time() + 50.0)})
+    desk.generation = desk.scheduler.assign(P0, 0, (), noted)
+    desk.scheduler.accept(desk.generation, [record(0, b"a")], 0.0)
+
+    desk.finish(old, now=10.0)
+    assert desk.start() == []
+
+    desk.scheduler.wake(60.0)
+    assert [offsets(piece.records) for piece in desk.start()] == [[0]]
+
+
+def test_a_generation_that_ended_is_not_kept_by_its_timers() -> None:
+    desk = Desk(failures=Waits())
+    desk.accept(b"a")
+    [piece] = desk.start()
+    desk.finish(piece, failing={0: ValueError()})
+    assert desk.scheduler.next_timer() == 60.0
+    desk.scheduler.drop(desk.generation)
+    assert desk.scheduler.next_timer() is None

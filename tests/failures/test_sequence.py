@@ -8,7 +8,19 @@ import pytest
 
 from streamjobs import App, DeadLetter, Retry
 from streamjobs import headers as names
+from streamjobs.broker.memory import MemoryBroker, MemoryCluster
+from streamjobs.broker.ports import Message, TopicPartition
+from streamjobs.engine.generation import Generation
+from streamjobs.engine.route import Route
+from streamjobs.failures.letters import Death, write_letter
+from streamjobs.failures.sequence import LetterLog
+from streamjobs.policies import VirtualPartitions
+from streamjobs.publisher import Topics
+from streamjobs.record import Record
+from streamjobs.settings import Settings
 from streamjobs.testing import TestDriver
+from streamjobs.testing.simulation.clock import VirtualClock
+from tests.support.engine import nothing
 
 TOPIC, DEAD = "moves", "moves.dead"
 
@@ -134,3 +146,47 @@ def test_a_process_that_starts_reads_which_keys_are_held(bank: Bank) -> None:
         driver.run_until_idle()
         assert bank.done == []
         assert dead(driver) == ["b", "c"]
+
+
+def test_a_partition_waits_for_its_letters_where_another_topic_has_read_them_already() -> None:
+    """Two topics share one dead-letter topic; the second is assigned later."""
+    clock = VirtualClock()
+    cluster = MemoryCluster({"one": 1, "two": 1, "shared": 1}, blocking=False, clock=clock)
+    broker = MemoryBroker(cluster)
+    log = LetterLog(Topics(broker, Settings()), lambda: broker.reader({}), clock)
+    death = Death.by(ValueError(), group="g", attempts=1, first=0, last=0, sequenced=True)
+    cluster.append(write_letter("shared", 0, Record("two", 0, 5, b"k"), death))
+
+    def assigned(topic: str) -> Generation:
+        route = Route(topic, VirtualPartitions(), "inline", nothing, sequenced_by="shared")
+        generation = Generation(TopicPartition(topic, 0), route, 0)
+        log.load(generation)
+        return generation
+
+    first = assigned("one")
+    while first not in log.turn():
+        clock.advance(0.1)
+    log._asking.pause()  # the broker has just not answered
+    second = assigned("two")
+    cluster.append(write_letter("shared", 0, Record("one", 0, 7, b"x"), death))
+    while second not in log.turn():
+        clock.advance(0.6)
+
+    assert second.holds is not None
+    assert second.holds.holds(b"k", Record("two", 0, 6, b"k"))
+
+
+def test_a_long_topic_is_read_a_batch_a_turn() -> None:
+    clock = VirtualClock()
+    cluster = MemoryCluster({"one": 1, "dead": 1}, blocking=False, clock=clock)
+    broker = MemoryBroker(cluster)
+    log = LetterLog(Topics(broker, Settings()), lambda: broker.reader({}), clock)
+    for number in range(3_500):
+        cluster.append(Message("dead", b"%d" % number, partition=0))
+    route = Route("one", VirtualPartitions(), "inline", nothing, sequenced_by="dead")
+    generation = Generation(TopicPartition("one", 0), route, 0)
+    log.load(generation)
+    turns = 1
+    while generation not in log.turn():
+        turns += 1
+    assert turns >= 4

@@ -6,10 +6,11 @@ from typing import Any
 
 from streamjobs.broker.memory import MemoryBroker, MemoryCluster
 from streamjobs.broker.ports import Commit, ConsumerOptions, Message, TopicPartition
-from streamjobs.cursor_log import TopicCursorLog
+from streamjobs.cursor_log import CursorLog
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.events import Events
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.keeping import Keeping
 from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.orders import Order
 from streamjobs.engine.owner import Limits, Owner
@@ -294,17 +295,21 @@ class Office:
             lambda: self.now,
             Limits(**{"commit_interval": 1.0, "revoke_timeout": 0.0} | limits),
             self.told,
-            TopicCursorLog(
-                "cursors",
-                Topics(self.broker, Settings()),
-                self.broker.producer({}),
-                lambda: self.broker.reader({}),
-                lambda: self.now,
+            Keeping(
+                CursorLog(
+                    "cursors",
+                    Topics(self.broker, Settings()),
+                    self.broker.producer({}),
+                    lambda: self.broker.reader({}),
+                    lambda: self.now,
+                ),
+                LetterLog(
+                    Topics(self.broker, Settings()),
+                    lambda: self.broker.reader({}),
+                    lambda: self.now,
+                ),
+                None,
             ),
-            LetterLog(
-                Topics(self.broker, Settings()), lambda: self.broker.reader({}), lambda: self.now
-            ),
-            None,
             None,
             lambda: self.broker.reader({}),
             lambda: EPOCH + self.now,

@@ -70,7 +70,7 @@ class MortalBroker(Broker):
         self._broker.create_topics(topics, timeout)
 
     def consumer(self, options: ConsumerOptions, listener: Listener) -> Consumer:
-        raise NotImplementedError
+        raise AssertionError("a replay joins no group")
 
     def producer(self, extra: Mapping[str, Any]) -> Producer:
         return MortalProducer(self._broker.producer(extra), self._life)
@@ -149,10 +149,6 @@ class MortalReader(Reader):
     def range(self, partition: TopicPartition, timeout: float) -> LogRange:
         self._life.call()
         return self._reader.range(partition, timeout)
-
-    def offset_at(self, partition: TopicPartition, milliseconds: int, timeout: float) -> int:
-        self._life.call()
-        return self._reader.offset_at(partition, milliseconds, timeout)
 
     def close(self) -> None:
         self._reader.close()

@@ -264,16 +264,6 @@ class Reader(Protocol):
         """
 
     @abstractmethod
-    def offset_at(self, partition: TopicPartition, milliseconds: int, timeout: float) -> int:
-        """The offset of the first record with this timestamp or a later one; without any, the end
-        of the log.
-
-        Raises:
-            BrokerUnavailableError: as `range`.
-            TopicError: there is no such partition, or this broker cannot tell.
-        """
-
-    @abstractmethod
     def close(self) -> None:
         """Read nothing any more."""
 

@@ -18,6 +18,7 @@ from streamjobs.errors import (
 )
 from streamjobs.state.cache import Cut, WriteBackCache
 from streamjobs.state.changelog import messages
+from streamjobs.state.errors import StateError
 
 __all__ = ("Checkpoint", "TransactionalProducer")
 
@@ -120,8 +121,13 @@ class Checkpoint:
         frozen = _frozen(generations, ending)
         if frozen or self._begun:
             self._commit(frozen, group)
-        for each in taken:
-            each.cache.flush(each.cut, ends.get((each.generation, each.store)))
+        try:
+            for each in taken:
+                each.cache.flush(each.cut, ends.get((each.generation, each.store)))
+        except StateError:
+            for each in taken:
+                each.cache.drop()  # it is committed: the changelogs have it
+            raise
         return frozen
 
     def abort(self) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.record import Record
 
-__all__ = ("CursorLog", "Cursors", "Loaded", "Saved")
+__all__ = ("Cursors", "Saved")
 
 
 class Saved(NamedTuple):
@@ -18,13 +17,6 @@ class Saved(NamedTuple):
 
     record: Record
     cursor: bytes | None
-
-
-class Loaded(NamedTuple):
-    """The cursors of one partition, by offset."""
-
-    partition: TopicPartition
-    cursors: Mapping[int, bytes]
 
 
 class Cursors:
@@ -66,33 +58,3 @@ class Cursors:
             saved = self._outgoing.popleft()
             taken[saved.record.offset] = saved
         return list(taken.values())
-
-
-class CursorLog(Protocol):
-    """Where cursors are kept."""
-
-    @abstractmethod
-    def load(self, partition: TopicPartition) -> None:
-        """The cursors of a partition are wanted; `turn` brings them. Does not block."""
-
-    @abstractmethod
-    def turn(self) -> Sequence[Loaded]:
-        """What has been read. May ask the broker, for some milliseconds as a rule.
-
-        Raises:
-            BrokerUnavailableError: the broker has been away for too long.
-        """
-
-    @abstractmethod
-    def write(self, saved: Iterable[Saved]) -> None:
-        """Keep these. Does not wait; must not raise: what is not kept is done again after a crash,
-        and logged.
-        """
-
-    @abstractmethod
-    def flush(self, timeout: float) -> None:
-        """Wait up to so many seconds until what was written is kept."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the reader."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from streamjobs.engine.events import Events
 from streamjobs.engine.generation import Generation
@@ -13,6 +14,10 @@ from streamjobs.failures.breaker import Breaker
 from streamjobs.record import Record
 
 __all__ = ("Fuse", "Fuses")
+
+
+PARTS: Final = 100
+"""Of the window, in each of which the counts are added up."""
 
 
 class Fuse:
@@ -34,10 +39,14 @@ class Fuse:
     def count(self, ended: int, died: int, now: float) -> None:
         """So many records ended, and so many of them died."""
         self._in_a_row = self._in_a_row + died if died == ended else 0
-        self._past.append((now, ended, died))
+        if self._past and now - self._past[-1][0] < self.breaker.window / PARTS:
+            at, before_ended, before_died = self._past[-1]
+            self._past[-1] = at, before_ended + ended, before_died + died
+        else:
+            self._past.append((now, ended, died))
         self.ended += ended
         self.died += died
-        while self._past[0][0] <= now - self.breaker.window:
+        while self._past and self._past[0][0] <= now - self.breaker.window:
             _, earlier_ended, earlier_died = self._past.popleft()
             self.ended -= earlier_ended
             self.died -= earlier_died

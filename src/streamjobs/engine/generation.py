@@ -52,7 +52,8 @@ class Generation:
         revoked, stopping: told to the handlers; `halted` is either.
         held: records in memory that are not settled; `held_bytes` their size.
         backlog: records that were read but do not fit into the completion map yet.
-        full: whether that was so when the owner last looked; `full_at` where the frontier was then.
+        full_at: where the frontier was when the owner last tried to register it; None while
+            there is none.
         unacknowledged: by order, records that are over while something emitted by them, or by
             an earlier one of the order, has not arrived; the outbox keeps it.
         emitting: how many of them wait for an answer about what they emitted themselves.
@@ -80,7 +81,6 @@ class Generation:
         "deferred",
         "dirty",
         "emitting",
-        "full",
         "full_at",
         "gates",
         "halted",
@@ -145,8 +145,7 @@ class Generation:
         self.held = 0
         self.held_bytes = 0
         self.backlog: list[Record] = []
-        self.full = False
-        self.full_at = -1
+        self.full_at: int | None = None
         self.committed: Frozen | None = None
         self.dirty = False
         self._distributor: Distributor = distributor_for(
@@ -170,10 +169,6 @@ class Generation:
     def home(self, order: Order) -> VirtualPartition:
         """Where records of this order are queued."""
         return self._distributor.home(order)
-
-    def lane_of(self, order: Order) -> VirtualPartition | None:
-        """Where records of this order wait; None if none does."""
-        return next((lane for lane in self.virtual_partitions if lane.holds(order)), None)
 
     def release(self, lane: VirtualPartition, orders: Sequence[Order]) -> None:
         """A slice with these orders ended: those with nothing pending are free to move."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,12 +22,11 @@ from streamjobs.engine import completion_map
 from streamjobs.engine.checkpoint import Checkpoint
 from streamjobs.engine.committer import Committer
 from streamjobs.engine.completion_map import Runs, UnreadableMetadataError
-from streamjobs.engine.cursors import CursorLog
 from streamjobs.engine.events import Events, Fanout
 from streamjobs.engine.fuses import Fuses
 from streamjobs.engine.generation import Generation
-from streamjobs.engine.holds import HoldLog
 from streamjobs.engine.intake import Intake
+from streamjobs.engine.keeping import Keeping
 from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.notes import Notes, read_notes
 from streamjobs.engine.outbox import Outbox
@@ -39,7 +39,6 @@ from streamjobs.engine.route import Route
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
 from streamjobs.engine.stalls import Stalls
-from streamjobs.engine.state_log import StateLog
 from streamjobs.engine.troubles import Burial
 from streamjobs.errors import BrokerUnavailableError, PoisonRecordError, TransactionError
 from streamjobs.record import Record
@@ -101,9 +100,7 @@ class Owner(Listener):
         clock: monotonic seconds.
         limits: see `Limits`.
         events: told about everything that happens.
-        cursor_log: where long jobs' cursors are kept.
-        hold_log: where it stands which keys have letters.
-        state_log: opens and restores state; None where no handler has any.
+        keeping: what is kept for partitions outside of the process.
         checkpoint: commits in transactions, with state and what is emitted; None for plain commits.
         open_reader: for records that have to be read again; called when it is first needed.
         wall: seconds since the epoch.
@@ -117,9 +114,7 @@ class Owner(Listener):
         clock: Callable[[], float],
         limits: Limits,
         events: Events,
-        cursor_log: CursorLog,
-        hold_log: HoldLog,
-        state_log: StateLog | None,
+        keeping: Keeping,
         checkpoint: Checkpoint | None,
         open_reader: Callable[[], Reader],
         wall: Callable[[], float] = time.time,
@@ -145,12 +140,11 @@ class Owner(Listener):
         self._aborting = False
         self._reloads = Reloads()
         self._stalls = Stalls(self.scheduler.usual_seconds, limits.stall_after)
-        self._cursor_log = cursor_log
-        self._hold_log = hold_log
-        self._state_log = state_log
+        self._keeping = keeping
         self._checkpoint = checkpoint
         self._group: object | None = None
         self._cut_since: float | None = None
+        self._emits_in_transaction = any(route.transactional for route in routes.values())
         self._rereader = Rereader(open_reader, self.scheduler, limits.window_records)
         self._quarantine = Quarantine(self.scheduler, self._rereader.end_of)
         self._ended: set[TopicPartition] = set()
@@ -181,7 +175,7 @@ class Owner(Listener):
             self._outbox.poll()
         if not self.stopping and (self._undeliverable or self._reloads.pending):
             self._reload()
-        self._read_logs()
+        self._keeping.turn(self.scheduler)
         taken = self._poll() or self._rereader.turn(self._clock())
         started = self._start()
         for piece, seconds in self._stalls.look(self.scheduler.running, self._clock()):
@@ -214,33 +208,6 @@ class Owner(Listener):
             self.scheduler.buried(burial, delivery.offset, self._outbox.keep)
         else:
             self.scheduler.unburied(burial, delivery.error, self._clock())
-
-    def _read_logs(self) -> None:
-        """Write cursors that were saved, and hand over what was read of earlier ones, and of dead
-        letters.
-        """
-        for generation in self._generations:
-            if generation.cursors:
-                self._cursor_log.write(generation.cursors.take())
-        for partition, cursors in self._cursor_log.turn():
-            ours = self.scheduler.generations.get(partition)
-            if ours is not None:
-                ours.cursors.load(cursors)
-                self.scheduler.open_gate(ours, "cursors")
-        for partition in self._hold_log.turn():
-            if partition in self.scheduler.generations:
-                self.scheduler.open_gate(self.scheduler.generations[partition], "letters")
-        if self._state_log is not None:
-            for partition in self._state_log.turn():
-                if partition in self.scheduler.generations:
-                    self.scheduler.open_gate(self.scheduler.generations[partition], "state")
-
-    def _save_last_cursors(self, generations: Iterable[Generation]) -> None:
-        """The next owner has to find them."""
-        saved = [each for generation in generations for each in generation.cursors.take()]
-        if saved:
-            self._cursor_log.write(saved)
-            self._cursor_log.flush(self._limits.revoke_timeout)
 
     def _poll(self) -> bool:
         now = self._clock()
@@ -329,11 +296,12 @@ class Owner(Listener):
         for generation in self._generations:
             frontier = generation.ledger.frontier
             if generation.backlog and generation.full_at != frontier:
-                generation.full_at = frontier  # before that moves, it is of no use to look
+                is_news, generation.full_at = generation.full_at is None, frontier
                 self.scheduler.accept(generation, (), self._clock())
-                if generation.backlog and not generation.full:
+                if generation.backlog and is_news:
                     self._events.full(generation, self.scheduler.holder(generation))
-            generation.full = bool(generation.backlog)
+            if not generation.backlog:
+                generation.full_at = None
 
     @property
     def _generations(self) -> Collection[Generation]:
@@ -428,15 +396,9 @@ class Owner(Listener):
         if self._refusals.take_news():
             self._reloads.forgive()
         self._events.before_revoke(generation)
-        self._end(generation, lost=False, stays=True)
+        self._end(generation, lost=False)
         self._consumer.pause(generation.partition)
         self._reloads.request(generation.partition, self._clock())
-
-    @property
-    def _emits_in_transaction(self) -> bool:
-        return self._checkpoint is not None and any(
-            generation.route.transactional for generation in self._generations
-        )
 
     def _open_those_committed(self) -> None:
         for generation in self._generations:
@@ -485,17 +447,15 @@ class Owner(Listener):
         """Commit what is done and leave the group; handlers that still run are not waited for."""
         self.stop()
         self._patience = 0.0
-        self._harvest(self.scheduler.running)
-        self._save_last_cursors(self._generations)
-        self._commit_last(list(self._generations))
-        self._consumer.close()
-        self._rereader.close()
-        self._cursor_log.close()
-        self._hold_log.close()
-        if self._checkpoint is not None:
-            self._checkpoint.close()
-        if self._state_log is not None:
-            self._state_log.close()
+        with ExitStack() as last:  # in reverse, whatever one of them raises
+            last.callback(self._keeping.close)
+            if self._checkpoint is not None:
+                last.callback(self._checkpoint.close)
+            last.callback(self._rereader.close)
+            last.callback(self._consumer.close)
+            self._harvest(self.scheduler.running)
+            self._keeping.save_last_cursors(self._generations, self._limits.revoke_timeout)
+            self._commit_last(list(self._generations))
 
     @property
     def drained(self) -> bool:
@@ -550,17 +510,19 @@ class Owner(Listener):
                 self._commit_sound(generation)
                 self._give_up(generation)
         self._undeliverable.clear()
-        for partition in self._reloads.take_due(now):
+        due = self._reloads.take_due(now)
+        while due:
             try:
                 if self._checkpoint is not None:
                     self._checkpoint.start()  # what is still open holds the offsets
-                assigned = self._consumer.rewind(partition)
+                assigned = self._consumer.rewind(due[-1])
             except BrokerUnavailableError:
-                self._reloads.request(partition, now)
-                continue
-            self._consumer.resume(partition)
+                break  # it took long enough: nobody polls meanwhile
+            self._consumer.resume(due.pop())
             if assigned is not None:
                 self._adopt(assigned, *self._read_metadata(assigned), died=False)
+        for partition in due:
+            self._reloads.request(partition, self._clock())
 
     # -- the group's decisions (Listener) ----------------------------------------------------
 
@@ -588,14 +550,7 @@ class Owner(Listener):
             self._events.suspected(generation, notes.ends)
             self._quarantine.admit(generation)
         self.scheduler.close_gate(generation, "opening")
-        self.scheduler.close_gate(generation, "cursors")
-        self._cursor_log.load(generation.partition)
-        if generation.route.sequenced_by is not None:
-            self.scheduler.close_gate(generation, "letters")
-            self._hold_log.load(generation)
-        if generation.route.changelogs and self._state_log is not None:
-            self.scheduler.close_gate(generation, "state")
-            self._state_log.load(generation)
+        self._keeping.load(generation, self.scheduler)
         generation.dirty = True
         self._next_commit = self._clock()
         return generation
@@ -627,14 +582,16 @@ class Owner(Listener):
         for generation in generations:
             generation.revoke()
             self._events.before_revoke(generation)
-        self._wait_for(generations)
-        for generation in generations:
-            self._cancel(generation)
-        self._save_last_cursors(generations)
-        self._commit_last(generations)
-        for generation in generations:
-            self._end(generation, lost=False)
-        self._forget(partitions)
+        try:
+            self._wait_for(generations)
+            for generation in generations:
+                self._cancel(generation)
+            self._keeping.save_last_cursors(generations, self._limits.revoke_timeout)
+            self._commit_last(generations)
+        finally:  # whatever goes wrong, they are not ours any more
+            for generation in generations:
+                self._end(generation, lost=False)
+            self._forget(partitions)
 
     def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
         for generation in self._known(partitions):
@@ -663,8 +620,7 @@ class Owner(Listener):
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for partition in partitions:
             self._reloads.forget(partition)
-            if self._state_log is not None:
-                self._state_log.leave(partition)
+            self._keeping.leave(partition)
             self._refusals.forget(partition)
 
     def _known(self, partitions: Sequence[TopicPartition]) -> list[Generation]:
@@ -692,12 +648,10 @@ class Owner(Listener):
             generation.emitting for generation in generations
         )
 
-    def _end(self, generation: Generation, lost: bool, stays: bool = False) -> None:
+    def _end(self, generation: Generation, lost: bool) -> None:
         self.scheduler.drop(generation)
         self._rereader.forget(generation)
-        self._hold_log.forget(generation)
-        if self._state_log is not None:
-            self._state_log.forget(generation, stays=stays)
+        self._keeping.forget(generation)
         self._committer.forget(generation)
         self._outbox.forget(generation)
         if self._intake.forget(generation):

@@ -104,6 +104,7 @@ class Scheduler:
     def drop(self, generation: Generation) -> None:
         """End a generation. Results that still come for it are ignored."""
         generation.revoke()
+        self.troubles.forget(generation)
         if self.generations.get(generation.partition) is generation:
             del self.generations[generation.partition]
 
@@ -270,6 +271,7 @@ class Scheduler:
         if not generation.deferred.take(order, offset):
             self._feed(generation, generation.home(order), order)
             return
+        gone = record is None
         if record is None:
             topic, partition = generation.partition
             key = order if isinstance(order, bytes) else None
@@ -279,7 +281,7 @@ class Scheduler:
             )
         generation.held += 1
         generation.held_bytes += record.size
-        self._events.read_again(generation, record, offset in generation.refused)
+        self._events.read_again(generation, record, gone)
         self._queue(generation, order, record, now)
 
     def _feed(self, generation: Generation, lane: VirtualPartition, order: Order) -> None:
@@ -348,7 +350,7 @@ class Scheduler:
         """A worker is through with this slice."""
         del self.running[piece]
         generation, lane = piece.generation, piece.lane
-        self._release_fences(piece)
+        self._release_fences(piece, now)
         self._paces[generation.partition.topic].observe(piece.progress, piece.seconds)
         if not self.is_current(generation):
             self._events.stale(piece)
@@ -499,14 +501,28 @@ class Scheduler:
         return self.troubles.next_timer()
 
     def _unpark(self, generation: Generation, lane: VirtualPartition, order: Order) -> None:
-        if self.is_current(generation) and lane.is_parked(order):
+        if (
+            self.is_current(generation)
+            and lane.is_parked(order)
+            and not self._is_fenced(generation, order)
+        ):
             lane.wake(order)
             self._feed(generation, lane, order)
             self._make_ready(generation, lane)
 
-    def _release_fences(self, piece: Slice) -> None:
+    def _is_fenced(self, generation: Generation, order: Order) -> bool:
+        """Whether it still runs under an older generation."""
+        return any(
+            each is generation and other == order
+            for fences in self._fences.values()
+            for each, _, other in fences
+        )
+
+    def _release_fences(self, piece: Slice, now: float) -> None:
         for generation, lane, order in self._fences.pop(piece, ()):
-            self._unpark(generation, lane, order)
+            trouble = generation.troubles.get(order)
+            if trouble is None or trouble.due <= now:  # else its timer wakes it
+                self._unpark(generation, lane, order)
 
 
 def _partitioner_error(error: Exception) -> PartitionerError:

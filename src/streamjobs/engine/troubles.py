@@ -165,6 +165,11 @@ class Troubles:
             else:
                 yield generation, lane, order
 
+    def forget(self, generation: Generation) -> None:
+        """It ended: a timer would keep all that it holds until it is due."""
+        self._timers = [timer for timer in self._timers if timer[2] is not generation]
+        heapq.heapify(self._timers)
+
     def next_timer(self) -> float | None:
         """When `wake` has something to do next."""
         return self._timers[0][0] if self._timers else None

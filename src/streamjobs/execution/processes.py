@@ -385,6 +385,8 @@ class Processes:
             self._accept(worker, Report(*fields))
 
     def _save(self, worker: WorkerProcess, number: int, offset: int, cursor: bytes) -> None:
+        if number not in worker.given:
+            return  # the pool has given up
         piece = worker.given[number].piece
         record = next(each for each in piece.records if each.offset == offset)
         piece.generation.cursors.save(record, cursor)
@@ -398,6 +400,8 @@ class Processes:
                 self._take_back(list(old.dismiss()))
 
     def _accept(self, worker: WorkerProcess, report: Report) -> None:
+        if report.number not in worker.given:
+            return  # the pool has given up
         piece = worker.given[report.number].piece
         for index, failure in report.failures.items():
             error = piece.refused.get(index) or unpack_error(failure)
@@ -497,7 +501,8 @@ class Processes:
         with self._lock:
             self._break(f"the pool of worker processes failed: {error!r}", error)
             for worker in self._workers:
-                for given in worker.given.values():
+                worker.kill()
+                for given in [*worker.take_back(), *worker.given.values()]:
                     given.piece.fatal = self._broken
                     self._end(given.piece)
                 worker.given.clear()

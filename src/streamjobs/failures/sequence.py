@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
-
 from streamjobs import headers
+from streamjobs.asking import ASK_WITHIN, Asking
 from streamjobs.broker.ports import Reader, TopicPartition
 from streamjobs.engine.generation import Generation
-from streamjobs.engine.holds import HoldLog, Holds
+from streamjobs.engine.holds import Holds
+from streamjobs.engine.kept import Kept
 from streamjobs.engine.orders import Order
-from streamjobs.errors import StreamjobsError
 from streamjobs.failures.journal import Journal
 from streamjobs.failures.letters import Letter
 from streamjobs.publisher import Topics
@@ -25,19 +24,11 @@ from streamjobs.record import Record
 __all__ = ("LetterLog", "SequencedKeys")
 
 BATCH: Final = 1000
-ASK_WITHIN: Final = 5.0
-"""Seconds for a question to the broker."""
-
 FOLLOW_EVERY: Final = 0.5
 """Seconds between looks for new letters and marks: how long a release takes to be seen."""
 
-PATIENCE: Final = 5
-"""Refusals before it is said, and said again."""
-
 AGAIN: Final = 2.0
 """Seconds until a topic that was not there, or a broker that did not answer, is asked again."""
-
-log = structlog.get_logger("streamjobs")
 
 
 class SequencedKeys(Holds):
@@ -49,10 +40,14 @@ class SequencedKeys(Holds):
     Args:
         generation: whose.
         place: the dead-letter partition of its letters.
+
+    Attributes:
+        is_known: whether what stood there when the partition was assigned has been read.
     """
 
     def __init__(self, generation: Generation, place: TopicPartition) -> None:
         self.place = place
+        self.is_known = False
         self.journal = Journal(place, self._order_of)
         self._generation = generation
         self._own: dict[Order, int] = {}
@@ -99,7 +94,7 @@ class SequencedKeys(Holds):
             self._dead_replays[order].add(replay)
 
 
-class LetterLog(HoldLog):
+class LetterLog(Kept):
     """Feeds the journals.
 
     Args:
@@ -117,13 +112,13 @@ class LetterLog(HoldLog):
         self._topics = topics
         self._open_reader = open_reader
         self._clock = clock
+        self._asking = Asking("dead letters", AGAIN, clock)
         self._reader: Reader | None = None
         self._keys: dict[Generation, SequencedKeys] = {}
         self._ends: dict[Generation, int] = {}
-        """Up to where an assigned partition's journal has to be read before it may start."""
+        """Up to where an opened journal has to be read before its partition may start."""
         self._unopened: list[Generation] = []
-        self._open_again = float("-inf")
-        self._refusals = 0
+        self._ready: list[Generation] = []
         self._follow_again = float("-inf")
 
     def load(self, generation: Generation) -> None:
@@ -131,18 +126,19 @@ class LetterLog(HoldLog):
         assert topic is not None
         keys = SequencedKeys(generation, TopicPartition(topic, generation.partition.partition))
         generation.holds = self._keys[generation] = keys
-        self._ends[generation] = 1 << 62
         self._unopened.append(generation)
 
-    def turn(self) -> Sequence[TopicPartition]:
+    def turn(self) -> Sequence[Generation]:
+        if self._unopened and self._asking.is_due:
+            self._asking.ask(self._open_all)
         now = self._clock()
-        if self._unopened and now >= self._open_again:
-            self._open_again = now + AGAIN
-            self._open_all()
-        if self._ends or now >= self._follow_again:
-            self._follow_again = now + FOLLOW_EVERY
-            self._read()
-        return list(self._known())
+        if self._reader is not None and (self._ends or now >= self._follow_again):
+            # A batch a turn; while there are more, the next turn goes on.
+            if not self._read(self._reader):
+                self._follow_again = now + FOLLOW_EVERY
+            self._find_known(self._reader)
+        ready, self._ready = self._ready, []
+        return ready
 
     def forget(self, generation: Generation) -> None:
         keys = self._keys.pop(generation, None)
@@ -157,53 +153,50 @@ class LetterLog(HoldLog):
             self._reader.close()
 
     def _open_all(self) -> None:
-        try:
-            self._unopened = [each for each in self._unopened if not self._open(each)]
-        except StreamjobsError as error:
-            self._refusals += 1
-            if (
-                self._refusals % PATIENCE == 0
-            ):  # a broker that is away for a moment is told elsewhere
-                log.warning(
-                    "dead letters cannot be read; nothing starts until they are", error=str(error)
-                )
-        else:
-            self._refusals = 0
+        for generation in list(self._unopened):
+            if self._open(generation):
+                self._unopened.remove(generation)
+        if self._unopened:
+            self._asking.pause()  # there is no such topic yet
 
     def _open(self, generation: Generation) -> bool:
         """Begin to follow; False while there is no such topic, so that there are no letters."""
         keys = self._keys[generation]
         count = self._topics.look_for(keys.place.topic)
         if not count:
-            self._ends[generation] = 0
+            if not keys.is_known:
+                keys.is_known = True
+                self._ready.append(generation)
             return False
         if self._reader is None:
             self._reader = self._open_reader()
-        keys.place = TopicPartition(keys.place.topic, keys.place.partition % count)
-        start, end = self._reader.range(keys.place, ASK_WITHIN)
-        if generation in self._ends:
+        place = TopicPartition(keys.place.topic, keys.place.partition % count)
+        start, end = self._reader.range(place, ASK_WITHIN)
+        keys.place = place
+        if not keys.is_known:
             self._ends[generation] = end if end > start else 0
         # Journals that were further on take no notice of what they know.
-        self._reader.seek(keys.place, start)
+        self._reader.seek(place, start)
         return True
 
-    def _read(self) -> None:
-        if self._reader is None:
-            return
-        while batches := self._reader.poll(BATCH, 0):
-            for place, records in batches:
-                for keys in self._followers(place):
-                    for record in records:
-                        keys.journal.add(record)
+    def _read(self, reader: Reader) -> bool:
+        batches = reader.poll(BATCH, 0)
+        for place, records in batches:
+            for keys in self._followers(place):
+                for record in records:
+                    keys.journal.add(record)
+        return bool(batches)
 
-    def _known(self) -> Iterator[TopicPartition]:
+    def _find_known(self, reader: Reader) -> None:
         for generation, end in list(self._ends.items()):
             keys = self._keys[generation]
-            reached = keys.journal.next >= end
-            at_end = self._reader is not None and end and self._reader.at_end(keys.place)
-            if reached or at_end:
+            if keys.journal.next >= end or reader.at_end(keys.place):
                 del self._ends[generation]
-                yield generation.partition
+                keys.is_known = True
+                self._ready.append(generation)
 
     def _followers(self, place: TopicPartition) -> list[SequencedKeys]:
-        return [keys for keys in self._keys.values() if keys.place == place]
+        unopened = {self._keys[generation] for generation in self._unopened}
+        return [
+            each for each in self._keys.values() if each.place == place and each not in unopened
+        ]

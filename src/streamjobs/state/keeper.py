@@ -8,9 +8,10 @@ from typing import Final
 
 import structlog
 
+from streamjobs.asking import ASK_WITHIN
 from streamjobs.broker.ports import LogRange, Reader, TopicPartition
 from streamjobs.engine.generation import Generation
-from streamjobs.engine.state_log import StateLog
+from streamjobs.engine.kept import KeptState
 from streamjobs.errors import BrokerUnavailableError
 from streamjobs.record import Record
 from streamjobs.state.cache import WriteBackCache
@@ -22,19 +23,19 @@ __all__ = ("StateKeeper",)
 BATCH: Final = 2_000
 """Changelog records that are restored in one turn of the owner, of all partitions together."""
 
-ASK_WITHIN: Final = 5.0
-"""Seconds for a question to the broker."""
-
 AGAIN: Final = 0.2
 """Seconds until a store that another process has open, or a changelog that hides its end, is looked
 at again."""
+
+TURN: Final = 0.05
+"""Seconds after which the other partitions that are loading wait for the owner's next turn."""
 
 TELL_EVERY: Final = 5.0
 
 log = structlog.get_logger("streamjobs")
 
 
-class StateKeeper(StateLog):
+class StateKeeper(KeptState):
     """One step a turn, so that other partitions go on meanwhile.
 
     Args:
@@ -65,34 +66,36 @@ class StateKeeper(StateLog):
     def load(self, generation: Generation) -> None:
         self._steps[generation] = self._load(generation)
 
-    def turn(self) -> Sequence[TopicPartition]:
+    def turn(self) -> Sequence[Generation]:
         if not self._steps:
             return ()
         if self._reader is not None:
             for place, records in self._reader.poll(BATCH, 0):
                 self._arrived.setdefault(place, []).extend(records)
         ready = []
+        began = self._clock()
         for generation in list(self._steps):
             if self._clock() >= self._not_before.get(generation, float("-inf")):
                 try:
                     next(self._steps[generation])
                 except StopIteration:
                     self._forget_steps(generation)
-                    ready.append(generation.partition)
+                    ready.append(generation)
+                else:  # to the back: the next turn begins with another one
+                    self._steps[generation] = self._steps.pop(generation)
+            if self._clock() - began > TURN:
+                break
         return ready
 
-    def forget(self, generation: Generation, *, stays: bool) -> None:
+    def forget(self, generation: Generation) -> None:
         self._forget_steps(generation)
         for cache in generation.stores.values():
             cache.drop()
-        topic, partition = generation.partition
-        for store, changelog in generation.route.changelogs.items():
-            place = TopicPartition(changelog, partition)
+        for changelog in generation.route.changelogs.values():
+            place = TopicPartition(changelog, generation.partition.partition)
             self._arrived.pop(place, None)
             if self._reader is not None:
                 self._reader.stop(place)
-            if not stays and (found := self._open.pop(StoreId(topic, partition, store), None)):
-                found.close()
 
     def leave(self, partition: TopicPartition) -> None:
         for place in [each for each in self._open if each[:2] == partition]:

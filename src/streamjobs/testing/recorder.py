@@ -120,10 +120,11 @@ class Recorder(Observer):
 
     def accepted(self, generation: Generation, records: Sequence[Record]) -> None:
         name, described = self._names[generation], []
+        lanes = generation.virtual_partitions
         for record in records:
             try:
                 order = generation.order(record)
-                lane = generation.lane_of(order)
+                lane = next((each for each in lanes if each.holds(order)), None)
             except Exception:
                 continue  # its partitioner raised: it is given up, and never starts
             if lane is not None:

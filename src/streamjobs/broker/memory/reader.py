@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from streamjobs.broker.memory.cluster import MemoryCluster
 from streamjobs.broker.memory.faults import Process
-from streamjobs.broker.memory.log import Log
 from streamjobs.broker.ports import Batch, LogRange, Reader, TopicPartition
 from streamjobs.errors import TopicError
 from streamjobs.record import Record
@@ -42,24 +41,13 @@ class MemoryReader(Reader):
 
     def range(self, partition: TopicPartition, timeout: float) -> LogRange:
         with self._cluster.changed:
-            log = self._ask(partition)
+            self._process.reach()
+            self._cluster.heed_time()
+            log = self._cluster.find(partition)
             return LogRange(log.start, log.stable)
-
-    def offset_at(self, partition: TopicPartition, milliseconds: int, timeout: float) -> int:
-        with self._cluster.changed:
-            log = self._ask(partition)
-            # Not by bisection: nothing keeps timestamps in the order of the log.
-            end = log.stable
-            later = (r.offset for r in log.records if r.timestamp >= milliseconds)
-            return min(next(later, end), end)
 
     def close(self) -> None:
         self._closed = True
-
-    def _ask(self, partition: TopicPartition) -> Log:
-        self._process.reach()
-        self._cluster.heed_time()
-        return self._cluster.find(partition)
 
     def _fetch(self, limit: int) -> list[Batch]:
         batches: list[Batch] = []

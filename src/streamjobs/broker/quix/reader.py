@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from streamjobs.broker.ports import Batch, LogRange, Reader, TopicPartition
 from streamjobs.broker.quix.client import (
@@ -17,16 +17,13 @@ from streamjobs.broker.quix.client import (
     Offset,
 )
 from streamjobs.broker.quix.errors import UNKNOWN, client_error, error_of, no_partition
-from streamjobs.broker.quix.reading_client import ReadingClient, sound
+from streamjobs.broker.quix.reading_client import ReadingClient
 from streamjobs.broker.quix.record import batches
 from streamjobs.broker.quix.settings import reader_settings
-from streamjobs.broker.quix.topics import is_mock
 from streamjobs.broker.quix.watch import BrokerWatch
-from streamjobs.errors import StreamjobsError, TopicError
+from streamjobs.errors import StreamjobsError
 
 __all__ = ("QuixReader",)
-
-T = TypeVar("T")
 
 
 class QuixReader(Reader):
@@ -127,51 +124,27 @@ class QuixReader(Reader):
     # -- asking ------------------------------------------------------------------------------
 
     def range(self, partition: TopicPartition, timeout: float) -> LogRange:
-        def ask(left: float) -> LogRange:
-            return LogRange(*self._client.get_watermark_offsets(Offset(*partition), left))
-
-        return self._ask(partition, ask, time.monotonic() + timeout)
-
-    def offset_at(self, partition: TopicPartition, milliseconds: int, timeout: float) -> int:
         deadline = time.monotonic() + timeout
-        wanted = Offset(*partition, max(0, milliseconds))  # below 0 it would mean something else
-
-        def ask(left: float) -> int:
-            [found] = sound(self._client.offsets_for_times([wanted], left))
-            return int(found.offset)
-
-        def ask_who(left: float) -> Any:
-            return self._client.list_topics(partition.topic, left)
-
-        # Asked first, so that no record that comes in between lies before the answer.
-        end = self.range(partition, timeout).end
-        found = self._ask(partition, ask, deadline)
-        if found >= 0:
-            return found
-        if is_mock(self._ask(partition, ask_who, deadline)):  # it says so of any time
-            raise TopicError("librdkafka's mock cluster finds no offsets by time")
-        return end
-
-    def _ask(self, partition: TopicPartition, question: Callable[[float], T], deadline: float) -> T:
-        """Where there is no such partition, look again: the client remembers what was missing for
-        minutes after it has been created.
-        """
 
         def left() -> float:
             return max(0.1, deadline - time.monotonic())  # 0 and less would be for ever
 
         try:
             try:
-                return question(left())
+                return self._range(partition, left())
             except KafkaException as error:
                 if error_of(error).code() not in UNKNOWN:
                     raise
+            # The client remembers what was missing for minutes after it has been created.
             self._client.list_topics(partition.topic, left())
-            return question(left())
+            return self._range(partition, left())
         except KafkaException as error:
             if error_of(error).code() in UNKNOWN:
                 raise no_partition(partition) from None
             raise self._problem(error) from None
+
+    def _range(self, partition: TopicPartition, timeout: float) -> LogRange:
+        return LogRange(*self._client.get_watermark_offsets(Offset(*partition), timeout))
 
     def _answers(self) -> bool:
         read = next(iter(self._next), None)

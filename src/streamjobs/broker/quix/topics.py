@@ -29,7 +29,7 @@ from streamjobs.broker.quix.errors import (
 )
 from streamjobs.errors import BrokerUnavailableError, StreamjobsError, TopicError
 
-__all__ = ("Topics", "is_mock")
+__all__ = ("Topics",)
 
 
 class Topics:
@@ -89,7 +89,7 @@ class Topics:
                     raise unavailable(self._address, error, self._reason) from None
                 patience *= 3
                 continue
-            self.mock = is_mock(metadata)
+            self.mock = _is_mock(metadata)
             return metadata
 
     @property
@@ -185,6 +185,6 @@ class Topics:
         return TopicError(f"records of {partition} cannot be deleted: {text_of(error)}")
 
 
-def is_mock(metadata: Any) -> bool:
+def _is_mock(metadata: Any) -> bool:
     """Whether this is what librdkafka's mock cluster says of itself."""
     return str(metadata.cluster_id).startswith("mockCluster")

@@ -20,10 +20,11 @@ from streamjobs.broker.ports import (
     TopicPartition,
     Transactions,
 )
-from streamjobs.cursor_log import CURSORS_SUFFIX, TopicCursorLog
+from streamjobs.cursor_log import CURSORS_SUFFIX, CursorLog
 from streamjobs.engine.checkpoint import Checkpoint, TransactionalProducer
 from streamjobs.engine.events import Events, Fanout
 from streamjobs.engine.generation import Generation
+from streamjobs.engine.keeping import Keeping
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
 from streamjobs.errors import FencedError, UnknownTransactionError
@@ -199,9 +200,11 @@ class Member:
             clock,
             limits,
             Fanout(self.recorder, branches, self.blocks),
-            TopicCursorLog(cursors, topics, producer, lambda: broker.reader({}), clock),
-            LetterLog(topics, lambda: broker.reader({}), clock),
-            self._state_keeper(routes, broker),
+            Keeping(
+                CursorLog(cursors, topics, producer, lambda: broker.reader({}), clock),
+                LetterLog(topics, lambda: broker.reader({}), clock),
+                self._state_keeper(routes, broker),
+            ),
             checkpoint,
             lambda: broker.reader({}),
             wall=clock,
