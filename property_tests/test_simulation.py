@@ -26,8 +26,11 @@ from streamjobs.testing.simulation.scenario import random_scenario
 
 SEEDS = int(os.environ.get("STREAMJOBS_SEEDS") or 1000)
 
-OFTEN = SEEDS // 40
+OFTEN = SEEDS // 10
 """So many times at least each fault happened and each branch was taken in all these seeds."""
+
+LESS_OFTEN = {"state restored warm": SEEDS // 50}
+"""A partition with state has to go to another machine, get work done there, and come back."""
 
 
 @pytest.mark.timeout(0)
@@ -41,8 +44,12 @@ def test_every_promise_holds_under_every_fault() -> None:
     seconds = time.process_time() - began
     print(f"\n{SEEDS:,} seeds, {SEEDS / seconds * 60:,.0f} in a minute of one CPU")
     print("\n".join(f"{count:7,} {name}" for name, count in coverage.most_common()))
-    rare = {name: coverage[name] for name in (*ALL, *BRANCHES) if coverage[name] < OFTEN}
-    assert not rare, f"fewer than {OFTEN} times: {rare}"
+    rare = {
+        name: coverage[name]
+        for name in (*ALL, *BRANCHES)
+        if coverage[name] < LESS_OFTEN.get(name, OFTEN)
+    }
+    assert not rare, f"too rare, of {OFTEN}: {rare}"
 
 
 @given(st.randoms(use_true_random=False))

@@ -270,6 +270,7 @@ def bury_what_a_generation_that_is_over_found_out(patch: Patch) -> None:
 
 def send_letters_again_for_a_partition_that_is_lost(patch: Patch) -> None:
     patch(Owner, "_bury", bury_whoever_it_is_from)
+    patch(Troubles, "forget", lambda self, generation: None)
 
 
 def bury_whoever_it_is_from(self: Owner) -> None:

@@ -41,7 +41,7 @@ def _raises(error: Exception, context: Context | None) -> Outcome:
 OUTCOMES: Final[tuple[OnFailure, ...]] = (
     *("dead_letter",) * 6,
     "discard",
-    *("block",) * 2,
+    *("block",) * 4,
     *("stop",) * 2,
     _drop_those_without_a_key,
     _raises,

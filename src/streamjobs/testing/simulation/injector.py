@@ -43,7 +43,10 @@ class Injector:
         self._random = world.random
         usual = sorted(faults - HANDLER_FAULTS - TRANSACTION_FAULTS)
         often = 2 * sorted(faults & TRANSACTION_FAULTS)
-        self._names = usual + often * world.scenario.has_transactions
+        if world.scenario.has_transactions:  # a partition that comes back finds its store
+            usual += often + 8 * sorted(faults & {"rebalance"})
+        rare = 2 * sorted(faults & {"retention"})  # it finds enough to take away now and then only
+        self._names = usual + rare
         self._actions: dict[str, Callable[[Member], bool | None]] = {
             "crash": self._crash,
             "crash-inside": self._crash_inside,

@@ -82,7 +82,7 @@ class World:
         self._injector = Injector(self, faults)
         self._lives = 0
         self._routes = scenario.routes
-        number = random.choice((2, 3, SLOTS)) if scenario.has_transactions else SLOTS
+        number = random.choice((2, 3)) if scenario.has_transactions else SLOTS
         machines = [Machine(f"machine-{each}") for each in range(number)]
         self._slots = [machines[slot % number] for slot in range(SLOTS)]
         self._is_named = scenario.has_transactions and random.random() < 0.5
