@@ -61,12 +61,17 @@ class Runtime:
         app: what to run.
         observers: told about everything that happens, after the counts and the log; each may
             wrap what runs an attempt, the first one outermost.
+        slot: its name under a supervisor (`run --processes`), which is the name of its transactions
+            where the app has no instance name. A second signal is no other than the first then:
+            the supervisor says when to end at once.
 
     Raises:
         ConfigurationError: the app declares nothing.
     """
 
-    def __init__(self, app: App, *, observers: Sequence[Observer] = ()) -> None:
+    def __init__(
+        self, app: App, *, observers: Sequence[Observer] = (), slot: str | None = None
+    ) -> None:
         if not app.topics:
             raise ConfigurationError(
                 f"app {app.name!r} has no jobs and no stream handlers; is the module that "
@@ -75,6 +80,7 @@ class Runtime:
         self._app = app
         self._settings = app.settings
         self._observers = observers
+        self._slot = slot
         self._middleware = Guarded(app, app.middleware)
         self._signals = 0
         self._resume = False
@@ -90,10 +96,10 @@ class Runtime:
         self._ensure_topics()
         workers = WorkerPool(self._settings.threads, self._settings.tasks, self._launch())
         owner = self._owner(workers, until_idle)
-        log.info("running", app=self._app.name, broker=self._app.broker.address)
-        self._middleware.after_start()
         try:
             with self._catching_signals(), for_streams():
+                log.info("running", app=self._app.name, broker=self._app.broker.address)
+                self._middleware.after_start()
                 return self._work(owner, until_idle)
         finally:
             workers.close()
@@ -104,9 +110,9 @@ class Runtime:
         """As SIGUSR1 would: close the breakers that are open. From any thread."""
         self._resume = True
 
-    def stop(self) -> None:
-        """As a first signal would: end in good order. From any thread."""
-        self._signals = max(self._signals, 1)
+    def stop(self, *, at_once: bool = False) -> None:
+        """As a first signal would: end in good order; or as a second one would. From any thread."""
+        self._signals = max(self._signals, 2 if at_once else 1)
 
     # -- setting up --------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ class Runtime:
         settings, broker = self._settings, self._app.broker
         if not self._has_state and settings.guarantee == "at-least-once":
             return None
-        name = f"{self._app.name}-{settings.instance or uuid4()}"
+        name = f"{self._app.name}-{settings.instance or self._slot or uuid4()}"
         checkpoint = Checkpoint(
             lambda: broker.transactions(
                 name, settings.transaction_timeout, settings.producer_config
@@ -296,7 +302,10 @@ class Runtime:
             return
 
         def count(_number: int, _frame: FrameType | None) -> None:
-            self._signals += 1
+            if self._slot is None:
+                self._signals += 1
+            else:
+                self.stop()
 
         def resume(_number: int, _frame: FrameType | None) -> None:
             self._resume = True
@@ -306,7 +315,9 @@ class Runtime:
         try:
             yield
         finally:
-            for number, handler in before.items():
+            # Under a supervisor the same signal may come twice, by itself and from there: the second
+            # one must not hit a process that is about to close.
+            for number, handler in before.items() if self._slot is None else ():
                 signal.signal(number, handler)
 
 

@@ -40,6 +40,7 @@ def counting(kafka: str, topic_name: str, tmp_path: Path) -> Make:
 def run_to_the_end(counting: Counting, within: float = 60) -> Worker:
     """One more process, which does all that is there and stops in good order."""
     with counting.worker() as worker:
+        worker.wait_for("running")  # before that SIGTERM ends it as any other process
         wait_until(counting.is_done, within, "all committed")
         assert worker.stop() == 0
     return worker

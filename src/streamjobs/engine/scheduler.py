@@ -435,6 +435,7 @@ class Scheduler:
                 again.setdefault(order, []).append(record)
                 parked.append((order, trouble))
         self._settle(piece, total, keep)
+        piece.failures = {}  # whose tracebacks know the slice, see `running.run`
         for order, records in again.items():
             piece.lane.give_back(order, records)
         for order, trouble in parked:

@@ -31,6 +31,7 @@ def run(piece: Slice) -> None:
     except BaseException as error:
         piece.fatal = error
     piece.seconds = time.perf_counter() - began
+    piece.context = None  # it knows the slice: as a cycle they would wait for the collector
     RUNNING.reset(token)
 
 
@@ -79,4 +80,5 @@ async def run_async(piece: Slice) -> None:
     except BaseException as error:
         piece.fatal = error
     piece.seconds = time.perf_counter() - began
+    piece.context = None  # it knows the slice: as a cycle they would wait for the collector
     RUNNING.reset(token)
