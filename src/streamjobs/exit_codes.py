@@ -15,8 +15,8 @@ class ExitCode(IntEnum):
 
     ERROR = 1
     """An error ended it: the broker was lost for good, a record was given up with
-    `on_failure="stop"`, or a handler raised SystemExit, KeyboardInterrupt or MemoryError. What was
-    not complete is delivered again."""
+    `on_failure="stop"`, a handler raised SystemExit, KeyboardInterrupt or MemoryError, or processes
+    of `run --processes` died again and again. What was not complete is delivered again."""
 
     USAGE = 2
     """It never started: no such app, a setting or a declaration that cannot work."""

@@ -23,15 +23,21 @@ from streamjobs.engine.slices import RUNNING, Slice
 from streamjobs.record import Record
 from streamjobs.stacks import place_of, stack_of, text_of, trace_of
 
-__all__ = ("LogEvents", "LogFormat", "configure")
+__all__ = ("AddInstance", "LogEvents", "LogFormat", "configure")
 
 LogFormat = Literal["console", "json"]
 
 log = structlog.get_logger("streamjobs")
 
 
-def configure(form: LogFormat | None, verbose: bool) -> None:
-    """Pretty on a terminal, JSON lines elsewhere; or what is asked for. To stderr."""
+def configure(form: LogFormat | None, verbose: bool, instance: str | None = None) -> None:
+    """Pretty on a terminal, JSON lines elsewhere; or what is asked for. To stderr.
+
+    Args:
+        form: None for what suits stderr.
+        verbose: also debug.
+        instance: stands in every line, where several processes write to one place.
+    """
     if form is None:
         form = "console" if sys.stderr.isatty() else "json"
     renderer: Any = (
@@ -43,6 +49,7 @@ def configure(form: LogFormat | None, verbose: bool) -> None:
     processors: list[Any] = [
         structlog.contextvars.merge_contextvars,
         add_attempt,
+        *([AddInstance(instance)] if instance else []),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -51,16 +58,37 @@ def configure(form: LogFormat | None, verbose: bool) -> None:
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # One write a line, its end included: several processes may write to one place.
+        logger_factory=_stderr,
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if verbose else logging.WARNING)
+
+
+def _stderr(*_names: object) -> WrappedLogger:
+    """Looked up for each line: while bars are drawn below the log, something else stands there."""
+    return structlog.WriteLogger(sys.stderr)
 
 
 def configure_unless_done() -> None:
     """For programs that call `App.run` themselves: leaves alone what they configured."""
     if not structlog.is_configured():
         configure(None, verbose=False)
+
+
+class AddInstance:
+    """Every line says which process wrote it, in all its threads.
+
+    Attributes:
+        instance: its name.
+    """
+
+    def __init__(self, instance: str) -> None:
+        self.instance = instance
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("instance", self.instance)
+        return event
 
 
 def add_attempt(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
