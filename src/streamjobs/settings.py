@@ -45,11 +45,19 @@ class Settings(BaseModel):
         description="what a crash may do to what was emitted: repeat it, never lose it; or neither",
     )
     state_dir: str = Field("state", description="where the stores of state are on this machine")
+    state_keep: Annotated[float, Field(ge=0)] = Field(
+        7 * 24 * 3600.0,
+        description="seconds after which a store is deleted that nobody on this machine has used; "
+        "0: never",
+    )
     transaction_timeout: Seconds = Field(
         10.0, description="seconds after which the broker aborts a transaction of a dead process"
     )
     commit_interval: Seconds = Field(
         1.0, description="seconds between commits; 0.1 with exactly-once, where it is not set"
+    )
+    commit_records: Annotated[int, Field(gt=0)] = Field(
+        100_000, description="records done after which a commit does not wait for commit_interval"
     )
     shutdown_timeout: Seconds = Field(
         30.0, description="seconds running handlers get after SIGTERM"

@@ -160,6 +160,30 @@ def test_a_topic_that_exists_stays_as_it_is(
     poll_until(lambda: reader.records, reader)
 
 
+def test_a_topic_says_how_large_its_records_may_be(
+    adapter: str, broker: Broker, topic_name: str, write: Write
+) -> None:
+    config = {"max.message.bytes": "2000"}
+    broker.create_topics([TopicSpec(topic_name, 1, config=config)], WITHIN)
+
+    told = broker.largest_batches([topic_name], WITHIN)
+
+    if adapter == "embedded":
+        assert told == {}  # it has no settings of topics
+    else:
+        assert told == {topic_name: 2000}
+        assert write(Message(topic_name, b"v" * 3000))[0].refused
+        assert write(Message(topic_name, b"v" * 1000))[0].error is None
+
+
+def test_of_a_topic_that_is_missing_nobody_knows_how_large_its_records_may_be(
+    adapter: str, broker: Broker, topic_name: str
+) -> None:
+    told = broker.largest_batches([topic_name], WITHIN)
+
+    assert topic_name not in told
+
+
 def test_no_topics_are_created_at_once(broker: Broker) -> None:
     broker.create_topics([], WITHIN)
 

@@ -99,6 +99,22 @@ def test_cuts_are_flushed_in_their_order(cache: WriteBackCache) -> None:
         cache.flush(second, None)
 
 
+def test_a_flush_in_pieces_brings_the_offset_last_and_hides_nothing(
+    cache: WriteBackCache, store: MemoryStorePartition
+) -> None:
+    keys = [b"a", b"b", b"c", b"d", b"e"]
+    cache.merge(dict.fromkeys(keys, b"1"))
+    cut = cache.take()
+    cache.merge({b"a": b"2"})
+    offsets, read = [], []
+    for _ in cache.flushing(cut, 5, entries=2):
+        offsets.append(store.changelog_offset)
+        read.append([cache.get(key) for key in keys])
+    assert offsets == [None, None, 5]
+    assert read == [[b"2", b"1", b"1", b"1", b"1"]] * 3
+    assert cache.dirty == 1
+
+
 def test_a_flush_that_fails_leaves_the_changes_readable() -> None:
     stores = MemoryStores("app")
     cache = WriteBackCache(stores.open(*CLICKS))

@@ -10,6 +10,8 @@ does not do:
 - DeleteRecords, and finding offsets by time: both raise TopicError;
 - transactions: it takes the calls, but hides no aborted record and stores no offsets with them, so
   `transactions` raises ConfigurationError;
+- what a group has committed, for others than its members: once it had one, `committed` and `amend`
+  raise;
 - limits on what is committed: metadata of any length is kept, where Kafka refuses 4,096 characters;
 - rebalance the classic way in acceptable time: it waits for more than the session timeout, and that
   is 45 s. With KIP-848 (`group_protocol="consumer"`) a member joins in 0.1 s, a second one has its
@@ -30,6 +32,7 @@ from typing import Any, Final
 
 from streamjobs.broker.ports import (
     Broker,
+    Commit,
     Consumer,
     ConsumerOptions,
     Listener,
@@ -145,10 +148,22 @@ class EmbeddedBroker(Broker):
     def reader(self, extra: Mapping[str, Any]) -> Reader:
         return self._broker.reader(extra)
 
+    @property
+    def has_transactions(self) -> bool:
+        return False
+
     def transactions(
         self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
     ) -> Transactions:
         return self._broker.transactions(transactional_id, timeout, extra)
+
+    def committed(
+        self, group: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> Sequence[Commit]:
+        return self._broker.committed(group, partitions, timeout)
+
+    def amend(self, group: str, commits: Sequence[Commit], timeout: float) -> None:
+        self._broker.amend(group, commits, timeout)
 
     def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
         self._broker.delete_records(before, timeout)

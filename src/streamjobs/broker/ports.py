@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -76,13 +76,16 @@ class CommitResult(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A record to be written. `partition` None lets the key pick it, as Kafka's murmur2 does."""
+    """A record to be written. `partition` None lets the key pick it, as Kafka's murmur2 does;
+    `timestamp`, in milliseconds since 1970, None stands for now.
+    """
 
     topic: str
     value: bytes | None
     key: bytes | None = None
     headers: Sequence[Header] = ()
     partition: int | None = None
+    timestamp: int | None = None
 
 
 class Delivery(NamedTuple):
@@ -111,8 +114,8 @@ class LogRange(NamedTuple):
 class TopicSpec:
     """How a topic is created where it is missing.
 
-    `config` has Kafka's own names for settings of topics, such as `cleanup.policy`; the brokers in
-    memory and embedded have no such settings, and ignore it.
+    `config` has Kafka's own names for settings of topics, such as `cleanup.policy`; of those the
+    broker in memory knows `max.message.bytes` alone, the embedded one none.
     """
 
     name: str
@@ -123,13 +126,16 @@ class TopicSpec:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerOptions:
-    """How a member joins its group."""
+    """How a member joins its group. `copartitioned`: whoever has a partition of one topic has that
+    of the others, too.
+    """
 
     group: str
     topics: Sequence[str]
     instance: str | None = None
     group_protocol: str = "classic"
     report_ends: bool = False
+    copartitioned: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -389,6 +395,13 @@ class Broker(Protocol):
             TopicError: the cluster refused.
         """
 
+    def largest_batches(self, topics: Collection[str], timeout: float) -> Mapping[str, int]:
+        """The bytes that a batch of records, or a record alone, may have in each of these topics
+        (Kafka's `max.message.bytes`), as far as the broker tells within `timeout` seconds. Does
+        not raise: of topics that are not in the answer nobody knows.
+        """
+        return {}
+
     @abstractmethod
     def consumer(self, options: ConsumerOptions, listener: Listener) -> Consumer:
         """Join a group. Nothing happens on the network before the first `poll`."""
@@ -403,6 +416,11 @@ class Broker(Protocol):
         first call.
         """
 
+    @property
+    def has_transactions(self) -> bool:
+        """Whether `transactions` gives any; known with the first answer to `topics`."""
+        return True
+
     def transactions(
         self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
     ) -> Transactions:
@@ -416,6 +434,29 @@ class Broker(Protocol):
             ConfigurationError: this broker has no transactions; says why.
         """
         raise ConfigurationError(f"the broker at {self.address} has no transactions")
+
+    def committed(
+        self, group: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> Sequence[Commit]:
+        """What a group has committed for these partitions, for who is no member of it; those that
+        have none are left out.
+
+        Raises:
+            BrokerUnavailableError: nobody answered within `timeout` seconds, or an open transaction
+                holds one of them.
+            ConfigurationError: this broker cannot be asked.
+        """
+        raise ConfigurationError(f"the broker at {self.address} does not tell what is committed")
+
+    def amend(self, group: str, commits: Sequence[Commit], timeout: float) -> None:
+        """Commit for a group that has no members.
+
+        Raises:
+            GroupActiveError: it has some; nothing was committed.
+            BrokerUnavailableError: nobody answered within `timeout` seconds.
+            ConfigurationError: this broker takes no such commit.
+        """
+        raise ConfigurationError(f"the broker at {self.address} takes commits of members only")
 
     @abstractmethod
     def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:

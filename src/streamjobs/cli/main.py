@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from streamjobs.cli import broker, check, enqueue, resume, run, simulate
+from streamjobs.cli import broker, check, describe, enqueue, resume, run, simulate
 from streamjobs.cli.dlq import dlq
+from streamjobs.cli.state import state
 from streamjobs.errors import AppNotFoundError as NotFound
 from streamjobs.errors import ConfigurationError, InvalidArgumentsError, StreamjobsError
 from streamjobs.exit_codes import ExitCode
@@ -29,10 +30,12 @@ cli = typer.Typer(
 cli.command()(run.run)
 cli.command()(enqueue.enqueue)
 cli.command()(check.check)
+cli.command()(describe.describe)
 cli.command()(broker.broker)
 cli.command()(simulate.simulate)
 cli.command()(resume.resume)
 cli.add_typer(dlq)
+cli.add_typer(state)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from streamjobs.state.changelog import Changes
-from streamjobs.state.store import StorePartition
+from streamjobs.state.store import CHUNK_ENTRIES, StorePartition, chunks
 
 __all__ = ("Cut", "WriteBackCache")
 
@@ -75,6 +76,10 @@ class WriteBackCache:
         clean = self._clean.holding(key)
         return self.store.get(key) if clean is None else clean[key]
 
+    def is_pending(self, key: bytes) -> bool:
+        """Whether a change of this key is merged and not in the store yet. From the owner only."""
+        return key in self._dirty.changes or any(key in cut.changes for cut in self._cuts)
+
     def merge(self, changes: Changes) -> None:
         """What a successful attempt changed."""
         self._dirty.merge(changes)
@@ -97,10 +102,26 @@ class WriteBackCache:
             StateError: the disk does not do its part. Only `drop` helps then: the store may hold
                 some of the changes, which is for the changelog to mend.
         """
+        for _ in self.flushing(cut, changelog_offset):
+            pass
+
+    def flushing(
+        self, cut: Cut, changelog_offset: int | None, entries: int = CHUNK_ENTRIES
+    ) -> Iterator[int]:
+        """The same piece by piece, of at most so many entries; yields how many were written. The
+        cut stays readable until the last one is, which alone carries the offset.
+        """
         if not self._cuts or self._cuts[0] is not cut:
             raise ValueError("only the oldest cut can be flushed")
         if cut.changes or changelog_offset is not None:
-            self.store.write(cut.changes, changelog_offset)
+            last: Changes = {}
+            for piece in chunks(cut.changes, entries):
+                if last:
+                    self.store.write(last, None)
+                    yield len(last)
+                last = piece
+            self.store.write(last, changelog_offset)
+            yield len(last)
         self._clean.keep(cut)
         self._cuts = self._cuts[1:]
 
@@ -118,6 +139,11 @@ class WriteBackCache:
     def bytes(self) -> int:
         """About how much memory they take."""
         return sum(cut.bytes for cut in (self._dirty, *self._cuts))
+
+    @property
+    def uncut_bytes(self) -> int:
+        """The same of those that were merged since the last cut."""
+        return self._dirty.bytes
 
 
 class _Clean:
@@ -143,12 +169,12 @@ class _Clean:
 
     def keep(self, cut: Cut) -> None:
         """What was flushed just now."""
-        if self._young.bytes + cut.bytes > self._half:
-            self._old, self._young = self._young, Cut()
-        if cut.bytes <= self._half:
-            self._young.merge(cut.changes)
-        else:
+        if cut.bytes > self._half:
             self.clear()  # it may hold older values of the same keys
+        elif self._young.bytes + cut.bytes > self._half:
+            self._old, self._young = self._young, cut
+        else:
+            self._young.merge(cut.changes)
 
     def clear(self) -> None:
         self._old, self._young = Cut(), Cut()

@@ -117,7 +117,7 @@ def check_size(key: bytes, value: bytes, max_message_bytes: int) -> None:
     size = len(key) + len(value) + _OVERHEAD
     if size > max_message_bytes:
         raise StateTooLargeError(
-            f"a state value of {size:,} bytes is larger than the producer takes "
+            f"a state value of {size:,} bytes is larger than its changelog record may be "
             f"({max_message_bytes:,}): raise message.max.bytes in producer_config and "
             "max.message.bytes of the changelog topic, or keep it under several names"
         )

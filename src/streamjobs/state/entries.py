@@ -25,6 +25,7 @@ __all__ = (
     "Stored",
     "entry_key",
     "has_expired",
+    "has_expiry",
     "is_marked",
     "seal",
     "split_key",
@@ -114,3 +115,8 @@ def unseal(value: bytes) -> Stored:
 def has_expired(value: bytes, now: float) -> bool:
     """Whether a value's time is over, at this number of seconds since 1970."""
     return is_marked(value) and 0 < unseal(value).expires <= now * 1000
+
+
+def has_expiry(value: bytes) -> bool:
+    """Whether there is a time at which the value is over."""
+    return is_marked(value) and unseal(value).expires > 0

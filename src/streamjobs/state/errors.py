@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamjobs.errors import ConfigurationError, StreamjobsError
+from streamjobs.errors import ConfigurationError, LostCauseError, StreamjobsError
 
 __all__ = (
     "StateBehindError",
@@ -35,8 +35,8 @@ class StateValueError(StateError):
     """A stored value is not what the handler asked for."""
 
 
-class StateTooLargeError(StateError):
-    """A value for which no changelog record is large enough."""
+class StateTooLargeError(StateError, LostCauseError):
+    """A value for which no changelog record is large enough. Another attempt would not help."""
 
 
 class StateClosedError(StateError):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from streamjobs.state.changelog import Changes, changelog_topic
 from streamjobs.state.errors import StateClosedError, StateLockedError
-from streamjobs.state.store import StoreId, StorePartition, Stores, StoreSize, chunks
+from streamjobs.state.store import Seen, StoreId, StorePartition, Stores, StoreSize, chunks
 
 __all__ = ("MemoryDisk", "MemoryStorePartition", "MemoryStores")
 
@@ -17,9 +18,11 @@ class MemoryDisk:
     Attributes:
         before_chunk: called before each chunk of a write; it may raise, or crash the disk.
         chunk_entries: how many entries are written at once.
+        wall: seconds since 1970.
     """
 
-    def __init__(self, chunk_entries: int = 1000) -> None:
+    def __init__(self, chunk_entries: int = 1000, wall: Callable[[], float] = time.time) -> None:
+        self.wall = wall
         self.before_chunk: Callable[[], None] = lambda: None
         self.chunk_entries = chunk_entries
         self._contents: dict[StoreId, _Contents] = {}
@@ -37,11 +40,17 @@ class MemoryDisk:
 
 
 class _Contents:
-    __slots__ = ("changelog_offset", "values")
+    __slots__ = ("changelog_offset", "used", "values")
 
     def __init__(self) -> None:
+        self.used = 0.0
         self.values: dict[bytes, bytes] = {}
         self.changelog_offset: int | None = None
+
+    @property
+    def size(self) -> StoreSize:
+        values = self.values
+        return StoreSize(len(values), sum(len(key) + len(values[key]) for key in values))
 
 
 class MemoryStores(Stores):
@@ -64,6 +73,18 @@ class MemoryStores(Stores):
 
     def found(self) -> Sequence[StoreId]:
         return sorted(self.disk._contents)
+
+    def look(self, store: StoreId) -> Seen | None:
+        contents = self.disk._contents.get(store)
+        if contents is None:
+            return None
+        return Seen(contents.size, self.used(store), store in self.disk._open)
+
+    def used(self, store: StoreId) -> float:
+        contents = self.disk._contents.get(store)
+        if contents is None or store in self.disk._open:
+            return self.disk.wall()
+        return contents.used
 
     def destroy(self, store: StoreId) -> bool:
         if store not in self.disk._contents:
@@ -98,6 +119,14 @@ class MemoryStorePartition(StorePartition):
         entries = sorted(self._contents.values.items())
         return [entry for entry in entries if after is None or entry[0] > after][:limit]
 
+    def scan(
+        self, first: bytes, end: bytes | None, backwards: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        values = self._contents.values
+        keys = [key for key in values if first <= key and (end is None or key < end)]
+        for key in sorted(keys, reverse=backwards):
+            yield key, values[key]
+
     def write(self, changes: Changes, changelog_offset: int | None) -> None:
         for chunk in chunks(changes, self._disk.chunk_entries):
             self._disk.before_chunk()
@@ -114,11 +143,11 @@ class MemoryStorePartition(StorePartition):
                 values[key] = value
 
     def size(self) -> StoreSize:
-        values = self._contents.values
-        return StoreSize(len(values), sum(len(key) + len(values[key]) for key in values))
+        return self._contents.size
 
     def close(self) -> None:
         if self._at is not None:
+            self._at.used = self._disk.wall()
             self._at = None
             del self._disk._open[self._id]
 

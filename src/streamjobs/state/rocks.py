@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,9 @@ from streamjobs.broker.quix import client  # noqa: F401
 # isort: split
 from quixstreams.state.base import PartitionTransactionCache
 from quixstreams.state.rocksdb import RocksDBOptions, RocksDBStorePartition
+from quixstreams.state.rocksdb import partition as quix_partition
 
+from streamjobs.state import rocks_files
 from streamjobs.state.changelog import Changes, changelog_topic, check_name
 from streamjobs.state.errors import (
     StateClosedError,
@@ -30,7 +33,7 @@ from streamjobs.state.errors import (
     StateForeignError,
     StateLockedError,
 )
-from streamjobs.state.store import StoreId, StorePartition, Stores, StoreSize, chunks
+from streamjobs.state.store import Seen, StoreId, StorePartition, Stores, StoreSize, chunks
 
 __all__ = ("RocksStorePartition", "RocksStores")
 
@@ -38,6 +41,13 @@ _FAMILY: Final = "default"
 _MIB: Final = 1024 * 1024
 _LOCKED: Final = ("while lock file", "lock hold by")
 """How RocksDB says that another process has it open, or this one."""
+
+
+_rocksdict: Any = quix_partition
+"""Has rocksdict's own names, in the version that Quix has chosen."""
+
+_open_here: set[Path] = set()
+"""What this process has open: nobody may look at the locks of these files."""
 
 
 def _options() -> RocksDBOptions:
@@ -81,9 +91,19 @@ class RocksStores(Stores):
     def found(self) -> Sequence[StoreId]:
         return sorted(
             StoreId(path.parent.parent.name, int(path.parent.name), path.parts[-4])
-            for path in self.root.glob("*/*/*/CURRENT")  # RocksDB's name for what is a database
+            for path in self.root.glob(f"*/*/*/{rocks_files.CURRENT}")
             if path.parent.name.isdecimal()
         )
+
+    def look(self, store: StoreId) -> Seen | None:
+        path = self._path(store)
+        if not (path / rocks_files.CURRENT).exists():
+            return None
+        is_open = path in _open_here or rocks_files.is_locked(path)
+        return Seen(_size(path), rocks_files.last_used(path), is_open)
+
+    def used(self, store: StoreId) -> float:
+        return rocks_files.last_used(self._path(store)) or time.time()
 
     def destroy(self, store: StoreId) -> bool:
         path = self._path(store)
@@ -115,6 +135,7 @@ class RocksStorePartition(StorePartition):
                 f"the store at {path} has values with Quix's own ttl, whose clock is the "
                 "partition's: ctx.state cannot read them. Give its store another name"
             )
+        _open_here.add(path)
         # Quix's `get` costs three times as much. And it would open the database again for a
         # reader that comes late: while anybody holds a column family, it stays locked.
         self._values: Any = self._partition.get_or_create_column_family(_FAMILY)
@@ -145,6 +166,20 @@ class RocksStorePartition(StorePartition):
         finally:
             entries.close()  # type: ignore[attr-defined]  # else it keeps the database open
 
+    def scan(
+        self, first: bytes, end: bytes | None, backwards: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        self._opened()
+        if backwards and end is None:
+            end = b"\xff" * 256  # Quix seeks from there
+        entries = self._partition.iter_items(first, end, backwards)
+        try:
+            yield from entries
+        except Exception as error:
+            raise _explain(self.path, error) from error
+        finally:
+            entries.close()  # type: ignore[attr-defined]  # else it keeps the database open
+
     def write(self, changes: Changes, changelog_offset: int | None) -> None:
         self._opened()
         *chunked, last = chunks(changes)
@@ -170,6 +205,8 @@ class RocksStorePartition(StorePartition):
         if self._values is not None:
             self._values = None
             self._partition.close()  # type: ignore[no-untyped-call]
+            _open_here.discard(self.path)
+            rocks_files.stamp(self.path)
 
     def destroy(self) -> None:
         self.close()
@@ -213,6 +250,19 @@ def _make(path: Path) -> None:
             f"the state directory {path} cannot be written to: let this process write there, or "
             "set state_dir (STREAMJOBS_STATE_DIR) to another"
         )
+
+
+def _size(path: Path) -> StoreSize | None:
+    """As somebody sees it who only reads: that needs no lock."""
+    try:
+        database = _rocksdict.Rdict(str(path), access_type=_rocksdict.AccessType.read_only())
+        values = database.get_column_family(_FAMILY)
+        entries = int(values.property_int_value("rocksdb.estimate-num-keys") or 0)
+        del values
+        database.close()
+        return StoreSize(entries, rocks_files.bytes_on_disk(path))
+    except Exception:  # RocksDB has no better one
+        return None
 
 
 def _destroy(path: Path) -> None:

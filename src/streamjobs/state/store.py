@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 from streamjobs.record import Record
 from streamjobs.state.changelog import Changes, changes_of
 
-__all__ = ("StoreId", "StorePartition", "StoreSize", "Stores", "chunks")
+__all__ = ("Seen", "StoreId", "StorePartition", "StoreSize", "Stores", "chunks")
 
 CHUNK_ENTRIES: Final = 1000
 CHUNK_BYTES: Final = 256 * 1024
@@ -32,6 +32,21 @@ class StoreSize(NamedTuple):
 
     entries: int
     bytes: int
+
+
+class Seen(NamedTuple):
+    """What can be known of a store without opening it.
+
+    Attributes:
+        size: about how much it holds: entries, and bytes on the disk. None where it is damaged, or
+            has just changed: somebody works with it.
+        used: when it was last, in seconds since 1970.
+        is_open: whether somebody has it open, in this process or another.
+    """
+
+    size: StoreSize | None
+    used: float
+    is_open: bool
 
 
 class StorePartition(Protocol):
@@ -58,6 +73,14 @@ class StorePartition(Protocol):
     @abstractmethod
     def items(self, after: bytes | None, limit: int) -> Sequence[tuple[bytes, bytes]]:
         """The next entries behind this key (None: from the first), by the order of their keys."""
+
+    @abstractmethod
+    def scan(
+        self, first: bytes, end: bytes | None, backwards: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The entries from `first` on, and before `end` (None: to the last one), by the order of
+        their keys or against it. Close it, or read it to its end, before the store is closed.
+        """
 
     @abstractmethod
     def write(self, changes: Changes, changelog_offset: int | None) -> None:
@@ -114,6 +137,16 @@ class Stores(Protocol):
     @abstractmethod
     def found(self) -> Sequence[StoreId]:
         """The stores there are here, open or not."""
+
+    @abstractmethod
+    def look(self, store: StoreId) -> Seen | None:
+        """What can be seen of a store from outside; None if there is none. Reads the whole log of
+        one that was not closed: tens of milliseconds.
+        """
+
+    @abstractmethod
+    def used(self, store: StoreId) -> float:
+        """When it was last, in seconds since 1970, at a glance; now if there is none."""
 
     @abstractmethod
     def destroy(self, store: StoreId) -> bool:

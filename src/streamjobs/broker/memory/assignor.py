@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from streamjobs.broker.ports import TopicPartition
 
-__all__ = ("rotated", "sticky")
+__all__ = ("copartitioned", "rotated", "sticky")
 
 Owners = dict[TopicPartition, str]
 
@@ -49,3 +49,9 @@ def rotated(owners: Mapping[TopicPartition, str], shift: int) -> Owners:
         for index, partition in enumerate(partitions):
             moved[partition] = owners[partitions[(index + shift) % len(partitions)]]
     return moved
+
+
+def copartitioned(owners: Mapping[TopicPartition, str]) -> Owners:
+    """Partitions of the same number go where that of the first topic goes."""
+    first = {partition.partition: owners[partition] for partition in sorted(owners, reverse=True)}
+    return {partition: first[partition.partition] for partition in owners}

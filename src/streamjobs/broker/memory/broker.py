@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from streamjobs.broker.memory.cluster import MemoryCluster
@@ -13,6 +13,7 @@ from streamjobs.broker.memory.reader import MemoryReader
 from streamjobs.broker.memory.transactions import MemoryTransactions
 from streamjobs.broker.ports import (
     Broker,
+    Commit,
     ConsumerOptions,
     Listener,
     TopicPartition,
@@ -57,7 +58,11 @@ class MemoryBroker(Broker):
     def create_topics(self, topics: Sequence[TopicSpec], timeout: float) -> None:
         self._process.reach()
         for topic in topics:
-            self._cluster.create(topic.name, topic.partitions)
+            self._cluster.create(topic.name, topic.partitions, topic.config)
+
+    def largest_batches(self, topics: Collection[str], timeout: float) -> Mapping[str, int]:
+        known = self._cluster.topics()
+        return {topic: self._cluster.largest(topic) for topic in topics if topic in known}
 
     def consumer(self, options: ConsumerOptions, listener: Listener) -> MemoryConsumer:
         self._consumers += 1
@@ -74,6 +79,16 @@ class MemoryBroker(Broker):
 
     def reader(self, extra: Mapping[str, Any]) -> MemoryReader:
         return MemoryReader(self._cluster, self._process)
+
+    def committed(
+        self, group: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> Sequence[Commit]:
+        self._process.reach()
+        return self._cluster.commits(group, partitions)
+
+    def amend(self, group: str, commits: Sequence[Commit], timeout: float) -> None:
+        self._process.reach()
+        self._cluster.amend(group, commits)
 
     def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
         self._process.reach()

@@ -7,18 +7,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Condition
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from streamjobs.broker.memory.coordinator import Coordinator, Session
 from streamjobs.broker.memory.faults import Faults, Process
 from streamjobs.broker.memory.group import Committed, Group
 from streamjobs.broker.memory.log import Log
-from streamjobs.broker.ports import Message, TopicPartition
-from streamjobs.errors import ConfigurationError, DeliveryError, TopicError
+from streamjobs.broker.ports import Commit, Message, TopicPartition
+from streamjobs.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    DeliveryError,
+    GroupActiveError,
+    TopicError,
+)
 from streamjobs.partitioning import partition_for
 from streamjobs.record import Record
 
-__all__ = ("MemoryCluster",)
+__all__ = ("MESSAGE_LIMIT", "MemoryCluster")
 
 MESSAGE_LIMIT: Final = 1_000_000
 """Bytes of key and value, librdkafka's `message.max.bytes`."""
@@ -52,6 +59,7 @@ class MemoryCluster:
         self._blocking = blocking
         self._clock = clock
         self._topics: dict[str, int] = {}
+        self._largest: dict[str, int] = {}
         self._logs: dict[TopicPartition, Log] = {}
         self._groups: dict[str, Group] = {}
         self._processes: dict[str, Process] = {}
@@ -66,19 +74,28 @@ class MemoryCluster:
         with self.changed:
             return dict(self._topics)
 
-    def create(self, topic: str, partitions: int) -> None:
-        """Add a topic; one that exists stays as it is."""
+    def create(
+        self, topic: str, partitions: int, config: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Add a topic; one that exists stays as it is. Of its `config`, `max.message.bytes` is
+        heeded.
+        """
         if partitions < 1:
             raise TopicError(f"{topic!r} needs at least 1 partition, not {partitions}")
         with self.changing():
             if topic in self._topics:
                 return
             self._topics[topic] = partitions
+            self._largest[topic] = int(config.get("max.message.bytes", MESSAGE_LIMIT))
             for number in range(partitions):
                 partition = TopicPartition(topic, number)
                 self._logs[partition] = Log(partition)
             for group in self._groups.values():
                 group.rebalance()
+
+    def largest(self, topic: str) -> int:
+        """The bytes of key and value that a message of this topic may have."""
+        return self._largest.get(topic, MESSAGE_LIMIT)
 
     def log(self, topic: str, partition: int) -> Log:
         """The log of one partition, to look at.
@@ -96,6 +113,35 @@ class MemoryCluster:
     def committed(self, group: str, topic: str, partition: int) -> Committed | None:
         """Where a group has got to, as the broker has it (the clients may not know yet)."""
         return self.group(group).committed.get(TopicPartition(topic, partition))
+
+    def commits(self, group: str, partitions: Sequence[TopicPartition]) -> list[Commit]:
+        """What a group has committed for these partitions, as it is told to who is no member.
+
+        Raises:
+            BrokerUnavailableError: an open transaction holds one of them.
+        """
+        with self.changed:
+            found = self.group(group)
+            for partition in partitions:
+                if found.is_pending(partition):
+                    raise BrokerUnavailableError(f"an open transaction holds {partition}")
+            return [
+                Commit(partition, *found.committed[partition])
+                for partition in partitions
+                if partition in found.committed
+            ]
+
+    def amend(self, group: str, commits: Sequence[Commit]) -> None:
+        """Commit for a group that has no members.
+
+        Raises:
+            GroupActiveError: it has some.
+        """
+        with self.changing():
+            found = self.group(group)
+            if found.members:
+                raise GroupActiveError(group)
+            found.store(commits)
 
     def members(self, group: str) -> dict[str, list[TopicPartition]]:
         """The members of a group, and what each holds."""

@@ -180,7 +180,12 @@ class MemoryConsumer(Consumer):
 
     def _join(self) -> Member:
         with self._cluster.changing():
-            return self._group.join(self.name, self._options.topics, self._options.instance)
+            return self._group.join(
+                self.name,
+                self._options.topics,
+                self._options.instance,
+                self._options.copartitioned,
+            )
 
     def _where(self, partition: TopicPartition) -> Assigned:
         start = self._cluster.log(*partition).start

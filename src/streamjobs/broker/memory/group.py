@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from streamjobs.broker.memory.assignor import rotated, sticky
+from streamjobs.broker.memory.assignor import copartitioned, rotated, sticky
 from streamjobs.broker.ports import Commit, TopicPartition
 
 __all__ = ("METADATA_LIMIT", "Committed", "Group", "Member", "Membership")
@@ -69,6 +69,7 @@ class Group:
 
     Attributes:
         generation: one more with each round of rebalancing, before its members hear of that.
+        copartitioned: whether partitions of the same number go together, whatever their topic.
     """
 
     def __init__(self, topics: Mapping[str, int]) -> None:
@@ -76,6 +77,7 @@ class Group:
         self._holders: dict[TopicPartition, Member] = {}
         self._pending: dict[object, list[Commit]] = {}
         self.generation = 0
+        self.copartitioned = False
         self.members: dict[str, Member] = {}
         self.committed: dict[TopicPartition, Committed] = {}
 
@@ -83,8 +85,11 @@ class Group:
         """Whether this session is still a valid one."""
         return member is not None and self.members.get(member.name) is member
 
-    def join(self, name: str, topics: Sequence[str], instance: str | None) -> Member:
+    def join(
+        self, name: str, topics: Sequence[str], instance: str | None, copartitioned: bool = False
+    ) -> Member:
         """A new session. One of the same instance is fenced, as Kafka does."""
+        self.copartitioned = copartitioned
         for other in list(self.members.values()):
             if instance is not None and other.instance == instance:
                 self._drop(other)
@@ -113,7 +118,9 @@ class Group:
         member = self.members[name]
         if partition not in member.held:
             raise KeyError(f"{name!r} does not hold {partition}")
-        member.bounced.add(partition)
+        for each in member.held:
+            if each == partition or self.copartitioned and each.partition == partition.partition:
+                member.bounced.add(each)
 
     def release(self, member: Member, partitions: Sequence[TopicPartition]) -> None:
         """The member gave these up. That is a round of its own, as in Kafka."""
@@ -182,6 +189,8 @@ class Group:
         return {p: m.name for m in self.members.values() for p in m.target}
 
     def _aim(self, owners: Mapping[TopicPartition, str]) -> None:
+        if self.copartitioned:
+            owners = copartitioned(owners)
         for member in self.members.values():
             member.target = {p for p, name in owners.items() if name == member.name}
         self.generation += 1

@@ -36,9 +36,10 @@ class Log:
             return self.end
         return min(records[0].offset for records in self._open.values())
 
-    def append(self, message: Message, timestamp: int, transaction: object | None = None) -> Record:
+    def append(self, message: Message, now: int, transaction: object | None = None) -> Record:
         """Write one message at the end, as part of an open transaction if there is one."""
         headers = tuple(message.headers)
+        timestamp = now if message.timestamp is None else message.timestamp
         topic, partition = self.partition
         record = Record(topic, partition, self.end, message.key, message.value, headers, timestamp)
         self.records.append(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from streamjobs.broker.memory.cluster import MemoryCluster
+from streamjobs.broker.memory.cluster import MESSAGE_LIMIT, MemoryCluster
 from streamjobs.broker.memory.faults import Process
 from streamjobs.broker.ports import Delivery, Message, Producer
 from streamjobs.record import Record
@@ -42,6 +42,10 @@ class MemoryProducer(Producer):
         if not fate.applied:
             partition = -1 if message.partition is None else message.partition
             return Delivery(message.topic, partition, -1, fate.error)
+        size = len(message.key or b"") + len(message.value or b"")
+        if size > (limit := self._cluster.largest(message.topic)) and size <= MESSAGE_LIMIT:
+            why = f"MSG_SIZE_TOO_LARGE: {size} bytes, and {message.topic!r} takes {limit}"
+            return Delivery(message.topic, message.partition or 0, -1, why, refused=True)
         record = self._append(message)
         return Delivery(record.topic, record.partition, record.offset, fate.error)
 

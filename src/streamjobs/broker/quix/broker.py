@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from streamjobs.broker.ports import (
     Broker,
+    Commit,
     Consumer,
     ConsumerOptions,
     Listener,
@@ -17,6 +18,7 @@ from streamjobs.broker.ports import (
     TopicSpec,
     Transactions,
 )
+from streamjobs.broker.quix.commits import GroupCommits
 from streamjobs.broker.quix.consumer import QuixConsumer
 from streamjobs.broker.quix.producer import QuixProducer
 from streamjobs.broker.quix.reader import QuixReader
@@ -58,6 +60,9 @@ class QuixBroker(Broker):
     def create_topics(self, topics: Sequence[TopicSpec], timeout: float) -> None:
         self._topics.create(topics, timeout)
 
+    def largest_batches(self, topics: Collection[str], timeout: float) -> Mapping[str, int]:
+        return self._topics.largest_batches(topics, timeout)
+
     def consumer(self, options: ConsumerOptions, listener: Listener) -> Consumer:
         if self._topics.mock and options.group_protocol == "classic":
             # A mock cluster takes the whole session timeout for a classic rebalance.
@@ -66,6 +71,10 @@ class QuixBroker(Broker):
 
     def producer(self, extra: Mapping[str, Any]) -> Producer:
         return QuixProducer(self._address, self._connection, producer_settings(extra))
+
+    @property
+    def has_transactions(self) -> bool:
+        return not self._topics.mock
 
     def transactions(
         self, transactional_id: str, timeout: float, extra: Mapping[str, Any]
@@ -79,6 +88,17 @@ class QuixBroker(Broker):
 
     def reader(self, extra: Mapping[str, Any]) -> Reader:
         return QuixReader(self._address, self._connection, extra)
+
+    def committed(
+        self, group: str, partitions: Sequence[TopicPartition], timeout: float
+    ) -> Sequence[Commit]:
+        return self._commits(group).read(partitions, timeout)
+
+    def amend(self, group: str, commits: Sequence[Commit], timeout: float) -> None:
+        self._commits(group).write(commits, timeout)
+
+    def _commits(self, group: str) -> GroupCommits:
+        return GroupCommits(self._address, self._connection, group)
 
     def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
         self._topics.delete_records(before, timeout)

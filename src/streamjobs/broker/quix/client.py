@@ -24,6 +24,7 @@ __all__ = (
     "OFFSET_END",
     "QUIET",
     "BaseConsumer",
+    "ConfigResource",
     "ConnectionConfig",
     "Deserializer",
     "GroupOffsets",
@@ -101,7 +102,7 @@ with warnings.catch_warnings():
     )
     from confluent_kafka import ConsumerGroupTopicPartitions as GroupOffsets
     from confluent_kafka import TopicPartition as Offset
-    from confluent_kafka.admin import NewTopic
+    from confluent_kafka.admin import ConfigResource, NewTopic
     from quixstreams.kafka import BaseConsumer, ConnectionConfig, Producer
     from quixstreams.models.serializers import (
         DESERIALIZERS,

@@ -62,6 +62,7 @@ class QuixConsumer(Consumer):
         self._watch = BrokerWatch(address, partial(self._client.answers, options.topics[0]))
         self._pending = PendingOffsets(connection, options.group, self._on_error)
         self._joined = self._closed = False
+        self._eager = options.copartitioned and options.group_protocol == "classic"
         self._failure: BaseException | None = None
         self._starts: dict[TopicPartition, int] = {}  # of what is assigned
         self._moved = False  # a rebalance callback ran during this poll
@@ -225,12 +226,23 @@ class QuixConsumer(Consumer):
     def _hand_over(self, assigned: Sequence[Assigned]) -> None:
         """What is not assigned here, the client does not read; the group does not mind."""
         offsets = [Offset(*each.partition, each.offset) for each in assigned]
-        self._client.incremental_assign(offsets)
+        if self._eager:
+            self._client.assign([*self._positions(), *offsets])
+        else:
+            self._client.incremental_assign(offsets)
         if offsets:
             self._client.resume(offsets)  # a pause outlives its assignment
         self._starts.update({each.partition: each.offset for each in assigned})
         self._fresh.update(each.partition for each in assigned)
         self._listener.on_assigned(assigned)
+
+    def _positions(self) -> list[Any]:
+        """Where those are that were assigned before: a whole assignment replaces the last one."""
+        positions = self._client.position([Offset(*place) for place in self._starts])
+        return [
+            Offset(at.topic, at.partition, max(at.offset, self._starts[at.topic, at.partition]))  # type: ignore[index]  # a tuple equals the named one
+            for at in positions
+        ]
 
     def _on_revoke(self, _client: Any, partitions: Sequence[Any]) -> None:
         self._give_up(partitions, self._listener.on_revoked)
@@ -253,7 +265,10 @@ class QuixConsumer(Consumer):
             del self._starts[place]
         self._fresh.difference_update(places)
         with self._guard():
-            self._client.incremental_unassign([Offset(*place) for place in assigned])
+            if self._eager:
+                self._client.unassign()  # type: ignore[no-untyped-call]  # such a one takes all away
+            else:
+                self._client.incremental_unassign([Offset(*place) for place in assigned])
 
     # -- committing ----------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class QuixProducer(ports.Producer):
             logger.error("%s", unavailable(self._address, error))
 
     def send(self, message: ports.Message, done: Done | None = None) -> None:
-        topic, value, key, headers, partition = message
+        topic, value, key, headers, partition, timestamp = message
         if topic not in self._known:
             self._look_up(topic)
         report = self._unasked if done is None else partial(self._reported, done)
@@ -103,6 +103,8 @@ class QuixProducer(ports.Producer):
         queue = partial(self._client.queue, topic, value, key, where, report)
         if headers:
             queue = partial(queue, headers=list(headers))
+        if timestamp is not None:
+            queue = partial(queue, timestamp=timestamp)
         try:
             try:
                 queue()

@@ -102,8 +102,10 @@ def consumer_settings(options: ConsumerOptions) -> dict[str, Any]:
     if options.group_protocol == "consumer":
         for name in _CLASSIC_ONLY:  # the broker decides these, and librdkafka refuses them
             settings.pop(name, None)
-        return settings | {"group.protocol": "consumer"}
-    settings["partition.assignment.strategy"] = "cooperative-sticky"
+        remote = {"group.remote.assignor": "range"} if options.copartitioned else {}
+        return settings | {"group.protocol": "consumer"} | remote
+    strategy = "range" if options.copartitioned else "cooperative-sticky"
+    settings["partition.assignment.strategy"] = strategy
     if options.instance is not None:
         settings["group.instance.id"] = options.instance
     return settings

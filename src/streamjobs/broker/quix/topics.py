@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 from streamjobs.broker.ports import TopicPartition, TopicSpec
 from streamjobs.broker.quix.client import (
     QUIET,
+    ConfigResource,
     ConnectionConfig,
     KafkaError,
     KafkaException,
@@ -30,6 +31,8 @@ from streamjobs.broker.quix.errors import (
 from streamjobs.errors import BrokerUnavailableError, StreamjobsError, TopicError
 
 __all__ = ("Topics",)
+
+_LARGEST: Final = "max.message.bytes"
 
 
 class Topics:
@@ -148,6 +151,23 @@ class Topics:
             got = len(topic.partitions)
             say = logger.info if got == spec.partitions else logger.warning
             say("topic %s made by the mock cluster, %d partitions", name, got)
+
+    def largest_batches(self, topics: Collection[str], timeout: float) -> dict[str, int]:
+        """Each topic's `max.message.bytes`, or the broker's own where it has none; without those of
+        which the cluster says nothing (that takes the ACL DescribeConfigs).
+        """
+        if self.mock or not topics:
+            return {}
+        wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+        found = {}
+        for resource, answer in self._client.describe_configs(
+            wanted, request_timeout=timeout
+        ).items():
+            try:
+                found[resource.name] = int(answer.result()[_LARGEST].value)
+            except KafkaException as exception:
+                logger.info("%s of %s: %s", _LARGEST, resource.name, text_of(error_of(exception)))
+        return found
 
     def delete_records(self, before: Mapping[TopicPartition, int], timeout: float) -> None:
         """Remove what lies below these offsets.
