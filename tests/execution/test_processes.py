@@ -432,6 +432,16 @@ def test_effects_are_reported_before_an_attempt_that_is_not_the_first(
     assert (list(piece.failures), piece.skipped, list(piece.effects)) == ([1], set(), [0])
 
 
+def test_effects_of_an_attempt_that_is_not_the_first_are_reported_at_once(
+    start: Start, given: Given, arrivals: Arrivals
+) -> None:
+    """Else a death behind it would have it begin with its first attempt again."""
+    start().start([given.piece("emit a", "die exit", attempts={0: 2})])
+
+    piece = arrivals.next()
+    assert (list(piece.failures), piece.skipped, list(piece.effects)) == ([1], set(), [0])
+
+
 def test_an_error_before_it_is_not_forgotten(
     start: Start, given: Given, arrivals: Arrivals
 ) -> None:

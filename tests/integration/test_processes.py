@@ -122,16 +122,27 @@ def test_processes_are_replaced_and_nothing_is_lost_or_repeated(memory: Memory) 
     assert len({each["pid"] for each in memory.seen()}) > 2
 
 
-def test_enqueue_without_a_broker_that_a_process_can_reach_fails_the_attempt(
+def test_what_an_attempt_in_a_process_enqueues_is_written_when_it_has_succeeded(
     memory: Memory,
 ) -> None:
+    process_app.leaves.clear()
+    with app.on(MemoryBroker(memory.cluster, "front")):
+        process_app.shake.enqueue(7).wait(10)
+        process_app.grow.enqueue(2).wait(10)
+    counts = memory.work()
+
+    assert counts.failed_attempts == 1
+    assert sorted(process_app.leaves) == [0, 1, 7]
+
+
+def test_a_thread_of_a_process_that_cannot_reach_the_broker_is_told_so(memory: Memory) -> None:
     with app.on(MemoryBroker(memory.cluster, "worker")):
-        process_app.grow.enqueue(1).wait(10)
+        process_app.graft.enqueue(1).wait(10)
         runtime = Runtime(app)
         with capture_logs() as logs:
             _run_until(runtime, lambda: runtime.counts.failed_attempts)
     errors = [log["error"] for log in logs if "attempt failed" in log["event"]]
-    assert "which a worker process cannot reach: emit instead of enqueue" in errors[0]
+    assert "which a worker process cannot reach: enqueue in the attempt's own thread" in errors[0]
 
 
 def _run_until(runtime: Runtime, condition: Callable[[], object]) -> None:

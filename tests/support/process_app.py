@@ -1,10 +1,11 @@
 """An app whose handlers run in worker processes, which import this module."""
 
 import os
+import threading
 import time
 from typing import Any
 
-from streamjobs import App, Context, current_context
+from streamjobs import App, Context, Retry, current_context
 
 app = App("process-app", commit_interval=0.02, process_workers=2, partitions=1)
 
@@ -42,6 +43,32 @@ def grow(leaves: int) -> None:
     """A job in a process that writes jobs itself."""
     leaf.enqueue_many([(number,) for number in range(leaves)])
     current_context().emit("grown", {"pid": os.getpid()})
+
+
+@app.job(topic="trees", process=True, retry=Retry(attempts=2, wait=0.01))
+def shake(number: int) -> None:
+    """The first attempt fails after it enqueued."""
+    leaf.enqueue(number)
+    if current_context().attempt == 1:
+        raise ConnectionError("shaken")
+
+
+@app.job(topic="trees", process=True)
+def graft(number: int) -> None:
+    """A job that enqueues in a thread of its own."""
+    errors: list[Exception] = []
+
+    def enqueue() -> None:
+        try:
+            leaf.enqueue(number)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=enqueue)
+    thread.start()
+    thread.join()
+    for error in errors:
+        raise error
 
 
 @app.job(topic="leaves")

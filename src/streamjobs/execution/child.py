@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import structlog
@@ -26,8 +27,9 @@ from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine.route import Route
 from streamjobs.engine.slices import Slice
 from streamjobs.errors import BrokerUnavailableError, WorkerStartError
-from streamjobs.execution.board import REVOKED, STOPPING, Board
+from streamjobs.execution.board import Board
 from streamjobs.execution.launch import Launch, find_app
+from streamjobs.execution.no_publisher import NoPublisher
 from streamjobs.execution.parcels import (
     BROKEN,
     CHUNK,
@@ -42,8 +44,9 @@ from streamjobs.execution.parcels import (
     unpack_records,
 )
 from streamjobs.execution.remote_errors import pack_error
+from streamjobs.execution.remote_state import Asking, RemoteStore
 from streamjobs.execution.running import run
-from streamjobs.record import Record
+from streamjobs.execution.stand_ins import Assignment, Lane, SavedCursors
 
 __all__ = ("main",)
 
@@ -58,7 +61,12 @@ _PAGES_PER_MIB: Final = (1 << 20) // os.sysconf("SC_PAGE_SIZE")
 
 
 def main(
-    launch: Launch, mail: socket.socket, tokens: socket.socket, board: Any, flags: Any
+    launch: Launch,
+    mail: socket.socket,
+    tokens: socket.socket,
+    state: socket.socket,
+    board: Any,
+    flags: Any,
 ) -> None:
     """Run slices until there are no more tokens. This is where a worker process begins.
 
@@ -66,6 +74,7 @@ def main(
         launch: what to become.
         mail: parcels come in, reports go out.
         tokens: the numbers of the parcels that may be run.
+        state: what handlers read of theirs is asked for here.
         board, flags: the memory shared with the app.
     """
     _leave_signals_to_the_app()
@@ -73,7 +82,7 @@ def main(
     try:
         with _prepared(launch) as routes:
             mail.sendall(frame((READY, os.getpid())))
-            Child(launch, routes, mail, tokens, Board(board), flags).work()
+            Child(launch, routes, mail, tokens, Asking(state), Board(board), flags).work()
     except _NotReady as error:
         mail.sendall(frame((BROKEN, pack_error(error.reason))))
         sys.exit(1)
@@ -133,12 +142,12 @@ def _prepare(launch: Launch, stack: ExitStack) -> Mapping[str, Route]:
     for module in launch.modules:
         importlib.import_module(module)
     if not structlog.is_configured():
-        logs.configure(launch.log_format, launch.verbose)
+        logs.configure(launch.log_format, launch.verbose, launch.instance)
     app = find_app(launch, list(APPS))
     app.override(**launch.settings, broker=launch.broker)
     if launch.broker is None:
         nowhere: Any = _NoBroker()
-        stack.enter_context(app.on(nowhere))
+        stack.enter_context(app.on(nowhere, NoPublisher(nowhere)))
     for initializer in app.process_initializers:
         try:
             initializer()
@@ -149,7 +158,9 @@ def _prepare(launch: Launch, stack: ExitStack) -> Mapping[str, Route]:
             ) from error
     topics = dict.fromkeys(topic for topic, *_ in launch.handlers)
     return {
-        topic: app.topics[topic].route(_refuse_to_wait, launch.max_message_bytes, app.name)
+        topic: app.topics[topic].route(
+            _refuse_to_wait, launch.max_message_bytes, app.name, topic_limits=launch.topic_limits
+        )
         for topic in topics
     }
 
@@ -166,6 +177,7 @@ class Child:
         launch: what this process was started with.
         routes: by topic.
         mail, tokens: see `main`.
+        state: the way to the stores.
         board: where it shows what it runs.
         flags: what became of generations.
     """
@@ -176,6 +188,7 @@ class Child:
         routes: Mapping[str, Route],
         mail: socket.socket,
         tokens: socket.socket,
+        state: Asking,
         board: Board,
         flags: Any,
     ) -> None:
@@ -184,6 +197,7 @@ class Child:
         }
         self._mail = mail
         self._tokens = tokens
+        self._state = state
         self._board = board
         self._flags = memoryview(flags).cast("B")
         self._frames = Frames()
@@ -222,17 +236,21 @@ class Child:
                 self._parcels.extend(map(Parcel._make, parcels))
 
     def _open(self, parcel: Parcel) -> Slice:
-        assignment = _Assignment(
-            TopicPartition(parcel.topic, parcel.partition),
-            self._routes[parcel.topic],
-            self._flags,
-            parcel.flag,
-            _Cursors(dict(parcel.cursors), lambda *saved: self._save(parcel.number, *saved)),
-        )
         records = unpack_records(parcel)
         orders = unpack_orders(parcel, records)
-        lane: Any = _Lane(parcel.lane)
-        generation: Any = assignment
+        route = self._routes[parcel.topic]
+        generation: Any = Assignment(
+            TopicPartition(parcel.topic, parcel.partition),
+            route,
+            self._flags,
+            parcel.flag,
+            SavedCursors(dict(parcel.cursors), partial(self._save, parcel.number)),
+            {
+                store: RemoteStore(partial(self._state.ask, parcel.number, store), orders)
+                for store in route.changelogs
+            },
+        )
+        lane: Any = Lane(parcel.lane)
         self._at = time.monotonic()
         # What it is refused for stays at home.
         refused: dict[int, Exception] = dict.fromkeys(parcel.refused, _NOT_ATTEMPTED)
@@ -251,11 +269,14 @@ class Child:
             if index > self._reported and self._should_report(piece, index, now):
                 self._report(piece, final=False)
             self._board.begin_record(index, now)
-            effects = attempt(piece, index)
-            if effects is None:
+            effects: Any = attempt(piece, index)
+            if effects is None or not (effects.emits or any(effects.changes.values())):
                 return None
             self._board.hold(index)
-            return pickle.dumps(effects, 5)
+            packed = pickle.dumps(effects, 5)
+            for store, changes in effects.changes.items():
+                piece.generation.stores[store].merge(changes)
+            return packed
 
         return invoke
 
@@ -264,9 +285,11 @@ class Child:
 
     def _should_report(self, piece: Slice, index: int, now: float) -> bool:
         """When something failed or a while has passed, and before a record that may be the end of
-        this process.
+        this process; after one that had failed before, or a death would have that forgotten.
         """
-        return bool(piece.failures) or now - self._at > EARLY or index in piece.attempts
+        if piece.attempts and (index in piece.attempts or index - 1 in piece.attempts):
+            return True
+        return bool(piece.failures) or now - self._at > EARLY
 
     def _report(self, piece: Slice, final: bool) -> None:
         start = self._reported
@@ -288,67 +311,6 @@ class Child:
         self._board.reported()
         self._reported, self._at = piece.progress, time.monotonic()
         piece.effects = {}
-
-
-class _Assignment:
-    """Stands in for the generation: as much of it as handlers see."""
-
-    __slots__ = ("_flag", "_flags", "cursors", "partition", "route")
-
-    def __init__(
-        self,
-        partition: TopicPartition,
-        route: Route,
-        flags: memoryview,
-        flag: int,
-        cursors: _Cursors,
-    ) -> None:
-        self.partition = partition
-        self.route = route
-        self.cursors = cursors
-        self._flags = flags
-        self._flag = flag
-
-    @property
-    def revoked(self) -> bool:
-        """As of the generation."""
-        return bool(self._flags[self._flag] & REVOKED)
-
-    @property
-    def stopping(self) -> bool:
-        """As of the generation."""
-        return bool(self._flags[self._flag] & STOPPING)
-
-    @property
-    def halted(self) -> bool:
-        """As of the generation."""
-        return bool(self._flags[self._flag])
-
-
-class _Cursors:
-    """Stands in for the cursors of a generation: what is saved goes to the app at once."""
-
-    def __init__(self, known: dict[int, bytes], send: Callable[[int, bytes], None]) -> None:
-        self._known = known
-        self._send = send
-
-    def get(self, offset: int) -> bytes | None:
-        """As of `Cursors`."""
-        return self._known.get(offset)
-
-    def save(self, record: Record, cursor: bytes) -> None:
-        """As of `Cursors`."""
-        self._known[record.offset] = cursor
-        self._send(record.offset, cursor)
-
-
-class _Lane:
-    """Stands in for the virtual partition."""
-
-    __slots__ = ("index",)
-
-    def __init__(self, index: int) -> None:
-        self.index = index
 
 
 class _Retirement:
@@ -387,6 +349,6 @@ class _NoBroker:
     def __getattr__(self, name: str) -> NoReturn:
         raise BrokerUnavailableError(
             "the app's broker is an object in its own memory, which a worker process cannot "
-            "reach: emit instead of enqueue, leave out process=True, or use a broker with an "
-            'address (also "embedded")'
+            "reach: enqueue in the attempt's own thread and without a partition of your choice, "
+            'leave out process=True, or use a broker with an address (also "embedded")'
         )

@@ -7,16 +7,18 @@ import os
 import pickle
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from streamjobs.errors import ConfigurationError, WorkerStartError
-from streamjobs.logs import LogFormat
+from streamjobs.logs import AddInstance, LogFormat
 
 if TYPE_CHECKING:
     from streamjobs.app import App
+    from streamjobs.routes import Topic
 
 __all__ = ("Launch", "being_imported", "find_app", "launch_for")
 
@@ -38,10 +40,12 @@ class Launch:
         settings: its settings, as far as they can be pickled.
         broker: where its broker is; None if no other process can reach it.
         workers: how many processes there are.
+        has_state: whether any of the handlers has state.
         max_records, max_mib: when a process is replaced; 0 for never.
         max_message_bytes: what its producer takes.
+        topic_limits: the bytes that a record may have, of topics that take less.
         directory: where relative paths begin.
-        log_format, verbose: how it writes its log.
+        log_format, verbose, instance: how it writes its log.
     """
 
     app: str
@@ -50,12 +54,15 @@ class Launch:
     settings: Mapping[str, Any]
     broker: str | None
     workers: int
+    has_state: bool = False
     max_records: int = 0
     max_mib: int = 0
     max_message_bytes: int = 1_000_000
+    topic_limits: Mapping[str, int] = field(default_factory=dict)
     directory: str = "."
     log_format: LogFormat | None = None
     verbose: bool = False
+    instance: str | None = None
 
     @property
     def modules(self) -> list[str]:
@@ -63,7 +70,11 @@ class Launch:
         return list(dict.fromkeys(module for _, _, module, _ in self.handlers))
 
 
-def launch_for(app: App, max_message_bytes: int = 1_000_000) -> Launch:
+def launch_for(
+    app: App,
+    max_message_bytes: int = 1_000_000,
+    topic_limits: Mapping[str, int] = MappingProxyType({}),
+) -> Launch:
     """How the worker processes of this app are started.
 
     Raises:
@@ -74,7 +85,7 @@ def launch_for(app: App, max_message_bytes: int = 1_000_000) -> Launch:
             "process=True needs Linux, macOS or another POSIX system; leave it out here"
         )
     settings = app.settings
-    form, verbose = _logging()
+    form, verbose, instance = _logging()
     return Launch(
         app=app.name,
         handlers=tuple(_handlers(app)),
@@ -86,12 +97,15 @@ def launch_for(app: App, max_message_bytes: int = 1_000_000) -> Launch:
         },
         broker=app.broker_address,
         workers=settings.process_workers or _cpus(),
+        has_state=any(topic.stores for topic in _topics(app)),
         max_records=settings.process_max_records,
         max_mib=settings.process_max_mib,
         max_message_bytes=max_message_bytes,
+        topic_limits=dict(topic_limits),
         directory=os.getcwd(),  # noqa: PTH109  # as text, which any Python can unpickle
         log_format=form,
         verbose=verbose,
+        instance=instance,
     )
 
 
@@ -126,13 +140,16 @@ def being_imported() -> bool:
     return getattr(multiprocessing.current_process(), "_inheriting", False)
 
 
+def _topics(app: App) -> Iterable[Topic]:
+    return (topic for topic in app.topics.values() if topic.execution == "processes")
+
+
 def _handlers(app: App) -> Iterable[Handler]:
-    for topic in app.topics.values():
-        if topic.execution == "processes":
-            handlers = topic.jobs.values() if topic.stream is None else [topic.stream]
-            for each in handlers:
-                function = each.function
-                yield topic.name, each.name, function.__module__, function.__qualname__
+    for topic in _topics(app):
+        handlers = topic.jobs.values() if topic.stream is None else [topic.stream]
+        for each in handlers:
+            function = each.function
+            yield topic.name, each.name, function.__module__, function.__qualname__
 
 
 def _plain(module: str) -> str:
@@ -145,17 +162,20 @@ def _cpus() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def _logging() -> tuple[LogFormat | None, bool]:
+def _logging() -> tuple[LogFormat | None, bool, str | None]:
     """How this process writes its log, as arguments of `logs.configure`."""
     if not structlog.is_configured():
-        return None, False
+        return None, False, None
     configured = structlog.get_config()
     as_json = any(
         isinstance(each, structlog.processors.JSONRenderer) for each in configured["processors"]
     )
     debug = configured["wrapper_class"](None, [], {})
     verbose = getattr(debug, "is_enabled_for", lambda _level: False)(10)
-    return "json" if as_json else "console", bool(verbose)
+    instances = (
+        each.instance for each in configured["processors"] if isinstance(each, AddInstance)
+    )
+    return "json" if as_json else "console", bool(verbose), next(instances, None)
 
 
 def _can_be_pickled(value: object) -> bool:

@@ -10,11 +10,13 @@ from contextlib import suppress
 from multiprocessing.context import SpawnContext
 from typing import Any, Final, NamedTuple
 
+from streamjobs.engine.generation import Generation
 from streamjobs.engine.slices import Slice
 from streamjobs.execution.board import Board
 from streamjobs.execution.child import main
 from streamjobs.execution.launch import Launch
 from streamjobs.execution.parcels import CHUNK, Frames, frame, pack_slice
+from streamjobs.execution.remote_state import answer
 
 __all__ = ("Given", "Kill", "WorkerProcess")
 
@@ -51,12 +53,13 @@ class Kill(NamedTuple):
 
 
 class WorkerProcess:
-    """A process and the two sockets to it. Not thread-safe: the pool has a lock.
+    """A process and the sockets to it. Not thread-safe: the pool has a lock.
 
     Parcels go through one socket as soon as the process is to have them near; a token through the
     other says that it may run one. What it has not taken a token for can be taken back by reading
     the token here: the kernel gives each token to one of the two. So nothing waits behind a
-    record that takes longer than was thought, not even if the process is stuck or dies.
+    record that takes longer than was thought, not even if the process is stuck or dies. State is
+    read through a third one.
 
     Attributes:
         pid: its number.
@@ -74,13 +77,22 @@ class WorkerProcess:
     def __init__(self, context: SpawnContext, launch: Launch, flags: Any, name: str) -> None:
         self.mail, mail = socket.socketpair()
         self._tokens, self._taken = socket.socketpair()
+        questions, state = socket.socketpair()
         memory = Board.memory(context)
         self.board = Board(memory)
         self._process = context.Process(
-            target=main, args=(launch, mail, self._taken, memory, flags), name=name, daemon=False
+            target=main,
+            args=(launch, mail, self._taken, state, memory, flags),
+            name=name,
+            daemon=False,
         )
         self._process.start()
         mail.close()
+        state.close()
+        if launch.has_state:
+            answer(questions, self._generation_of, f"{name}-state")
+        else:
+            questions.close()
         self.mail.setblocking(False)
         self.pid = self._process.pid or 0
         self.given: dict[int, Given] = {}
@@ -147,6 +159,11 @@ class WorkerProcess:
         """What there is for it to do after the slice it runs."""
         first = next(iter(self.given.values()), None)
         return 0.0 if first is None else self.queued - first.seconds
+
+    def _generation_of(self, number: int) -> Generation | None:
+        """Of a slice that is on its way. From any thread."""
+        given = self.given.get(number)
+        return None if given is None else given.piece.generation
 
     # -- hearing from it ---------------------------------------------------------------------
 
