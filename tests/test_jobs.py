@@ -190,7 +190,6 @@ def test_wait_inside_of_an_attempt_is_refused(stage: Stage) -> None:
 
     @stage.app.job(topic="one")
     def first() -> None:
-        receipt = second.enqueue()
         try:
             receipt.wait()
         except ConfigurationError as error:
@@ -199,6 +198,7 @@ def test_wait_inside_of_an_attempt_is_refused(stage: Stage) -> None:
     @stage.app.job(topic="jobs")
     def second() -> None: ...
 
+    receipt = second.enqueue()
     first.enqueue()
     stage.work()
 

@@ -108,7 +108,8 @@ class Context:
             self._ordering_key() if order is not self.record else None,
             self._reader_of(store),
             self.effects.changes.setdefault(store, {}),
-            max_message_bytes=route.max_message_bytes,
+            route.wall,
+            route.largest(route.changelogs[store]),
         )
 
     def state_for(self, kind: type[T], name: str | None = None) -> TypedState[T]:
@@ -136,6 +137,11 @@ class Context:
             return merged.get(key)
 
         return read
+
+    @property
+    def app(self) -> Any:
+        """The app that the handler belongs to; None in tests of the engine alone."""
+        return self._slice.generation.route.app
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -226,27 +232,44 @@ class Context:
             headers: names and values.
 
         Raises:
-            DeliveryError: the record is larger than the producer takes.
+            DeliveryError: the record is larger than the producer or the topic takes.
             TypeError: the value has no JSON form.
         """
-        encoded = encode_value(value)
-        message = Message(
-            topic,
-            encoded,
-            self.record.key if key is ... else key_bytes(key),
-            _header_pairs(headers),
+        self.write(
+            Message(
+                topic,
+                encode_value(value),
+                self.record.key if key is ... else key_bytes(key),
+                _header_pairs(headers),
+            )
         )
-        size = len(encoded or b"") + len(message.key or b"") + _OVERHEAD
-        limit = self._slice.generation.route.max_message_bytes
+
+    def write(self, message: Message) -> None:
+        """The same for a message that is made already, as `Job.enqueue` does.
+
+        Raises:
+            DeliveryError: it is larger than the producer or its topic takes.
+        """
+        size = len(message.value or b"") + len(message.key or b"") + _OVERHEAD
+        limit = self._slice.generation.route.largest(message.topic)
         if size > limit:
             raise DeliveryError(
-                f"a record of {size:,} bytes for {topic!r} is larger than the producer takes "
+                f"a record of {size:,} bytes for {message.topic!r} is larger than what it takes "
                 f"({limit:,}); raise message.max.bytes in producer_config and "
-                "max.message.bytes of the topic, or emit less"
+                "max.message.bytes of the topic, or write less"
             )
         if self.effects is None:
             self.effects = Effects()
         self.effects.emits.append(message)
+
+    def flow_on(self, value: Any) -> None:
+        """Hand a value to the pipeline behind this stream handler, as returning it does."""
+        if self.effects is None:
+            self.effects = Effects()
+        if self.effects.flows is None:
+            self.effects.flows = []
+        record = self.record
+        self.effects.flows.append((value, record.key, record.timestamp, list(record.headers)))
 
 
 def current_context() -> Context:
@@ -256,12 +279,13 @@ def current_context() -> Context:
         ConfigurationError: nothing runs here: the function was called directly, or in a thread
             that the handler started (copy its context there: `contextvars.copy_context`).
     """
-    piece = RUNNING.get()
+    piece = _running()
     if piece is None:
         raise ConfigurationError(
             "there is no current context: this code does not run inside of an attempt. A job "
-            "called as a plain function has none; a thread that a handler starts needs its "
-            "context handed over: contextvars.copy_context().run"
+            "called as a plain function has none, nor has what a handler left behind when it "
+            "ended; a thread that a handler starts needs its context handed over: "
+            "contextvars.copy_context().run"
         )
     if piece.context is None:
         piece.context = Context(piece, piece.current)
@@ -285,7 +309,15 @@ def refuse_coroutine(result: object) -> None:
 
 def inside_an_attempt() -> bool:
     """Whether a handler runs here."""
-    return RUNNING.get() is not None
+    return _running() is not None
+
+
+def _running() -> Slice | None:
+    """The slice whose attempt runs here. Tasks and threads that have outlived the last attempt of
+    their slice still find it in their context: they are outside.
+    """
+    piece = RUNNING.get()
+    return None if piece is None or piece.progress > piece.current else piece
 
 
 def _header_pairs(headers: Mapping[str, str | bytes] | Sequence[Header]) -> Sequence[Header]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from streamjobs import headers
 from streamjobs.broker.ports import Message
 from streamjobs.calls import Arguments, JobCall, Partitioner
-from streamjobs.context import Context
+from streamjobs.context import Context, current_context, inside_an_attempt
 from streamjobs.errors import (
     InvalidArgumentsError,
     UndecodableRecordError,
@@ -18,7 +18,7 @@ from streamjobs.errors import (
 from streamjobs.handlers import HandlerOptions
 from streamjobs.placement import Placement
 from streamjobs.policies import PartitionKeyType
-from streamjobs.receipts import Receipt, Receipts
+from streamjobs.receipts import Receipt, ReceiptOfAttempt, Receipts
 from streamjobs.record import Header
 from streamjobs.wire import Envelope, Signature
 
@@ -70,7 +70,8 @@ class Job(Generic[P, R_co]):
         return f"<Job {self.name} on {self.topic}>"
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
-        """Write one call to the topic; a worker will run it.
+        """Write one call to the topic; a worker will run it. Inside of an attempt it is written
+        when that has succeeded, with what it emits.
 
         Raises:
             InvalidArgumentsError: the arguments do not fit; names the parameter.
@@ -161,11 +162,28 @@ class Job(Generic[P, R_co]):
         receipts = []
         ready = [(self.around.before_enqueue(message), ident) for message, ident in prepared]
         for message, ident in ready:
-            receipt = Receipt(ident)
-            self._app.publisher.send(message, receipt.resolve)
+            receipt = self._write(message, ident)
             self.around.after_enqueue(message, receipt)
             receipts.append(receipt)
         return receipts
+
+    def _write(self, message: Message, ident: str) -> Receipt:
+        attempt = self._attempt()
+        if attempt is None:
+            receipt = Receipt(ident)
+            self._app.publisher.send(message, receipt.resolve)
+            return receipt
+        self._app.publisher.topics.have(message.topic)
+        attempt.write(message)
+        return ReceiptOfAttempt(ident)
+
+    def _attempt(self) -> Context | None:
+        """The attempt that runs here, if what it emits goes to the cluster of this job."""
+        if not inside_an_attempt():
+            return None
+        attempt = current_context()
+        same = attempt.app is not None and self._app.shares_broker_with(attempt.app)
+        return attempt if same else None
 
 
 def _split(call: object) -> tuple[Sequence[Any], Mapping[str, Any]]:

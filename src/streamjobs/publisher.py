@@ -70,6 +70,15 @@ class Topics:
             self._create([topic for topic in topics if topic not in self._partitions])
             return {topic: self._partitions[topic] for topic in topics}
 
+    def have(self, topic: str) -> None:
+        """See to it that the topic is there; asks the broker the first time only.
+
+        Raises:
+            TopicError, BrokerUnavailableError: as `partitions`.
+        """
+        if not self.knows(topic):
+            self.partitions(topic)
+
     def look_for(self, topic: str) -> int:
         """How many partitions a topic has now; 0 if it is not there. Nothing is created.
 
@@ -136,11 +145,10 @@ class EnsuringProducer(Producer):
         return self._producer.flush(timeout)
 
     def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
-        if not self._topics.knows(message.topic):
-            try:
-                self._topics.partitions(message.topic)
-            except StreamjobsError as error:
-                raise DeliveryError(str(error)) from error
+        try:
+            self._topics.have(message.topic)
+        except StreamjobsError as error:
+            raise DeliveryError(str(error)) from error
         if message.partition is not None:
             count = self._topics.partitions(message.topic)
             message = message._replace(partition=message.partition % count)
@@ -168,8 +176,7 @@ class Publisher:
         Raises:
             StreamjobsError: it was refused; nothing was sent.
         """
-        if not self.topics.knows(message.topic):
-            self.topics.partitions(message.topic)
+        self.topics.have(message.topic)
         self._producer.send(message, done)
 
     def flush(self, timeout: float = FLUSH_TIMEOUT) -> int:

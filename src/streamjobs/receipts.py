@@ -7,13 +7,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import NamedTuple, NoReturn, overload
 
 from streamjobs.broker.ports import Delivery
 from streamjobs.context import inside_an_attempt
 from streamjobs.errors import ConfigurationError, DeliveryError, DeliveryTimeoutError
 
-__all__ = ("Position", "Receipt", "Receipts")
+__all__ = ("Position", "Receipt", "ReceiptOfAttempt", "Receipts")
 
 DEFAULT_TIMEOUT = 30.0
 
@@ -114,6 +114,30 @@ class Receipt:
             self._event.set()
         for callback in callbacks:
             callback()
+
+
+class ReceiptOfAttempt(Receipt):
+    """Of a record that an attempt writes when it has succeeded. It knows the id; where the record
+    stands nobody is told.
+    """
+
+    __slots__ = ()
+
+    def wait(self, timeout: float = DEFAULT_TIMEOUT) -> NoReturn:
+        """There is nothing to wait for.
+
+        Raises:
+            ConfigurationError: always; says why.
+        """
+        raise ConfigurationError(
+            "what is enqueued inside of an attempt is written when the attempt has succeeded, so "
+            "neither wait() nor await can say where: leave that out. What has to be written before "
+            "the attempt ends belongs in a thread of its own"
+        )
+
+    def __await__(self) -> NoReturn:
+        """As `wait`."""
+        self.wait()
 
 
 class Receipts(Sequence[Receipt]):
