@@ -1,12 +1,17 @@
 """`python -m benchmarks` is `speedup`, on a broker in memory if it is given none;
-`python -m benchmarks failures` says what failing keys cost the others, on a Kafka.
+`python -m benchmarks failures` says what failing keys cost the others, on a Kafka, and
+`python -m benchmarks checkpoint` what a large checkpoint costs those who go on meanwhile.
 """
 
 import sys
 
-from benchmarks import failures, speedup
+from benchmarks import checkpoint, failures, speedup
 
-BENCHMARKS = {"speedup": speedup.main, "failures": failures.main}
+BENCHMARKS = {
+    "speedup": speedup.main,
+    "failures": failures.main,
+    "checkpoint": checkpoint.main,
+}
 
 if __name__ == "__main__":
     name = sys.argv.pop(1) if sys.argv[1:] and sys.argv[1] in BENCHMARKS else "speedup"

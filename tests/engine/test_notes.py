@@ -9,7 +9,15 @@ from streamjobs.engine.completion_map import (
     decode,
     encode,
 )
-from streamjobs.engine.notes import ENTRIES, Attempts, Notes, read_notes, write_notes
+from streamjobs.engine.notes import (
+    ENTRIES,
+    Attempts,
+    Notes,
+    forget_changelog_ends,
+    read_notes,
+    write_changelog_ends,
+    write_notes,
+)
 
 NOW = 1_790_000_000
 
@@ -83,3 +91,12 @@ def test_a_record_without_an_attempt_does_not_hide_those_behind_it() -> None:
 def test_what_lies_below_the_frontier_is_not_noted() -> None:
     """Retention can move the frontier past a record that failed."""
     assert write_notes(3, [Attempts(0, 1, NOW, NOW)]) == {}
+
+
+def test_the_ends_of_some_changelogs_are_forgotten_and_nothing_else() -> None:
+    fields = write_notes(1000, [Attempts(1003, 2, NOW, NOW)], closed=True)
+    fields |= write_changelog_ends((7, 8, 9)) | {"z": "unknown"}
+    left = forget_changelog_ends(fields, {0, 2})
+    assert read_notes(1000, left).changelog_ends == (0, 8, 0)
+    assert {**left, "e": ""} == {**fields, "e": ""}
+    assert "e" not in forget_changelog_ends(left, {1})

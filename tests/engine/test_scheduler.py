@@ -288,3 +288,20 @@ def test_a_record_delivered_again_does_not_let_others_slip_past_a_full_map() -> 
 
     assert offsets(desk.generation.backlog) == waiting
     assert desk.told.left_out_offsets == [0, waiting[0]]
+
+
+def test_what_a_record_has_failed_is_known_when_one_before_it_runs_again() -> None:
+    """A worker process died with the second one, and had not told of the first."""
+    desk = Desk(TWO, slice_size=10)
+    desk.accept(A, A)
+    (piece,) = desk.start()
+    piece.failures[1] = FAILED
+    desk.scheduler.finish(piece, 0.0, desk.keep)
+    desk.scheduler.wake(1000)
+
+    (first,) = (desk.scheduler.start_one(desk.generation, piece.lane, A),)
+    desk.finish(first)
+    (second,) = desk.start()
+
+    assert offsets(second.records) == [1]
+    assert second.attempt(0) == 2

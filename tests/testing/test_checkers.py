@@ -15,13 +15,17 @@ import pytest
 from streamjobs.broker.ports import Delivery, Message
 from streamjobs.engine import checkpoint
 from streamjobs.engine.checkpoint import Checkpoint
+from streamjobs.engine.checkpoints import Checkpoints
 from streamjobs.engine.generation import Generation
-from streamjobs.engine.ledger import Frozen, Ledger
+from streamjobs.engine.ledger import Ledger, Progress
 from streamjobs.engine.notes import Notes
 from streamjobs.engine.outbox import Outbox
 from streamjobs.engine.owner import Owner
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.engine.slices import Slice
+from streamjobs.engine.snapshot import Snapshot
+from streamjobs.engine.succession import Succession
+from streamjobs.engine.transaction import Transaction
 from streamjobs.engine.troubles import Burial, Troubles
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.errors import LostCauseError, TransactionError
@@ -77,27 +81,27 @@ def drop_a_record(patch: Patch) -> None:
 
 
 def commit_one_ahead(patch: Patch) -> None:
-    original = Ledger.freeze
+    original = Ledger.progress
 
-    def freeze(self: Ledger, *fields: Any) -> Frozen:
-        frontier, metadata = original(self, *fields)
-        return Frozen(min(frontier + 1, self.next), metadata if frontier == self.next else "")
+    def progress(self: Ledger) -> Progress:
+        frontier, runs = original(self)
+        return Progress(min(frontier + 1, self.next), runs if frontier == self.next else ())
 
-    patch(Ledger, "freeze", freeze)
+    patch(Ledger, "progress", progress)
 
 
 def forget_the_map(patch: Patch) -> None:
-    patch(Owner, "_read_metadata", lambda self, assigned: ((), Notes()))
+    patch(Succession, "read", lambda self, assigned: ((), Notes()))
 
 
 def read_the_map_against_a_moved_frontier(patch: Patch) -> None:
-    original = Owner._read_metadata
+    original = Succession.read
 
-    def read(self: Owner, assigned: Any) -> Any:
+    def read(self: Succession, assigned: Any) -> Any:
         runs, notes = original(self, assigned)
         return [(start - 1, length) for start, length in runs], notes
 
-    patch(Owner, "_read_metadata", read)
+    patch(Succession, "read", read)
 
 
 def ignore_the_generation(patch: Patch) -> None:
@@ -337,52 +341,55 @@ def block_and_forget(patch: Patch) -> None:
 
 
 def commit_state_and_progress_in_two_transactions(patch: Patch) -> None:
+    original = Transaction.commit
+
+    def commit(self: Transaction, commits: Any, group: Any) -> None:
+        if self.begun:
+            original(self, [], None)
+        original(self, commits, group)
+
+    patch(Transaction, "commit", commit)
+
+
+def commit_progress_and_then_state(patch: Patch) -> None:
+    original, last = Checkpoint._records, dict[int, Any]()
+
+    def records(self: Checkpoint) -> Any:
+        taken, late = self._taken, last.pop(id(self), [])
+        last[id(self)] = taken
+        self._taken = [each for each in late if each.generation.stores]
+        written = list(original(self))
+        self._taken = taken
+        return iter(written)
+
+    patch(Checkpoint, "_records", records)
+
+
+def take_the_progress_before_the_changes(patch: Patch) -> None:
+    original, last = checkpoint._snapshots, dict[Generation, Snapshot]()
+
+    def snapshots(generations: Any, ending: Any) -> Any:
+        now = original(generations, ending)
+        before = {each: last.get(each, now[each]) for each in now}
+        last.update(now)
+        return before
+
+    patch(checkpoint, "_snapshots", snapshots)
+
+
+def take_the_progress_after_the_changes(patch: Patch) -> None:
+    """With what was merged while the changelog records were written."""
     original = Checkpoint._commit
 
-    def commit(self: Checkpoint, frozen: Any, group: Any) -> None:
-        if self.begun:
-            original(self, {}, None)
-        original(self, frozen, group)
+    def commit(self: Checkpoint, group: Any) -> Any:
+        self._snapshots = {each: each.snapshot() for each in self._snapshots}
+        return original(self, group)
 
     patch(Checkpoint, "_commit", commit)
 
 
-def commit_progress_and_then_state(patch: Patch) -> None:
-    original, last = Checkpoint._write, dict[int, Any]()
-
-    def write(self: Checkpoint, taken: Any) -> Any:
-        taken = list(taken)
-        late = last.pop(id(self), [])
-        last[id(self)] = [each for each in taken if each.cut.changes]
-        return original(self, [each for each in late if each.generation.stores])
-
-    patch(Checkpoint, "_write", write)
-
-
-def take_the_progress_before_the_changes(patch: Patch) -> None:
-    original = checkpoint._frozen
-
-    def frozen(generations: Any, ending: Any) -> Any:
-        now = original(generations, ending)
-        for generation in list(now):
-            before = generation.past.get(-1)
-            generation.past[-1] = now[generation]
-            if before is not None:
-                now[generation] = before
-        return now
-
-    original_freeze = Generation.freeze
-
-    def freeze(self: Generation, **options: Any) -> Frozen:
-        kept = self.past.pop(-1, None)
-        try:
-            return original_freeze(self, **options)
-        finally:
-            if kept is not None:
-                self.past[-1] = kept
-
-    patch(Generation, "freeze", freeze)
-    patch(checkpoint, "_frozen", frozen)
+def emit_into_the_transaction_after_its_cut(patch: Patch) -> None:
+    patch(Outbox, "hold", lambda self: None)
 
 
 def take_the_changes_before_the_progress(patch: Patch) -> None:
@@ -416,49 +423,45 @@ def keep_what_was_merged_before_an_abort(patch: Patch) -> None:
 
 
 def flush_before_the_commit(patch: Patch) -> None:
-    original = Checkpoint._write
+    original = Checkpoint._commit
 
-    def write(self: Checkpoint, taken: Any) -> Any:
-        ends = original(self, taken)
-        for generation, store, cache, cut in taken:
-            cache.store.write(cut.changes, ends.get((generation, store)))
-        return ends
+    def commit(self: Checkpoint, group: Any) -> Any:
+        for generation, store, cache, cut in self._taken:
+            cache.store.write(cut.changes, self._answers.offsets.get((generation, store)))
+        return original(self, group)
 
-    patch(Checkpoint, "_write", write)
+    patch(Checkpoint, "_commit", commit)
 
 
 def commit_as_whoever_it_is_by_then(patch: Patch) -> None:
-    attach, commit = Owner.attach, Checkpoint._commit
+    attach, commit = Owner.attach, Transaction.commit
     consumers: dict[int, Any] = {}
 
     def remember(self: Owner, consumer: Any) -> None:
         attach(self, consumer)
-        consumers[id(self._checkpoint)] = consumer
+        if isinstance(self._commits, Checkpoints):
+            consumers[id(self._commits._checkpoint.transaction)] = consumer
 
-    def commit_as_of_now(self: Checkpoint, frozen: Any, group: Any) -> None:
-        commit(self, frozen, consumers[id(self)].group_metadata())
+    def commit_as_of_now(self: Transaction, commits: Any, group: Any) -> None:
+        commit(self, commits, consumers[id(self)].group_metadata())
 
     patch(Owner, "attach", remember)
-    patch(Checkpoint, "_commit", commit_as_of_now)
+    patch(Transaction, "commit", commit_as_of_now)
 
 
 def do_not_wait_for_what_was_emitted(patch: Patch) -> None:
-    def commit(self: Owner, now: float) -> None:
-        self._harvest(self.scheduler.running)
-        self._next_commit = now + self._limits.commit_interval
-        self._commit_all()
+    def cut(self: Checkpoints, now: float) -> None:
+        self._scheduler.harvest_all(self._outbox.keep)
+        self._due.begin(now)
+        self._cut()
+        self.go_on()
 
-    patch(Owner, "_checkpoint_when_acknowledged", commit)
+    patch(Checkpoints, "_cut_when_acknowledged", cut)
 
 
 def commit_the_frontier_alone(patch: Patch) -> None:
-    original = Ledger.freeze
-
-    def freeze(self: Ledger, *fields: Any) -> Frozen:
-        frozen = original(self, *fields)
-        return frozen if not any(True for _ in self.runs()) else Frozen(frozen.frontier, "")
-
-    patch(Ledger, "freeze", freeze)
+    original = Ledger.progress
+    patch(Ledger, "progress", lambda self: original(self)._replace(runs=()))
 
 
 def leave_the_stores_of_a_lost_partition_open(patch: Patch) -> None:
@@ -467,24 +470,22 @@ def leave_the_stores_of_a_lost_partition_open(patch: Patch) -> None:
 
 def take_an_unknown_commit_for_none(patch: Patch) -> None:
     """And go on from there, in place of reading what became of it."""
-    original = Checkpoint.commit
+    original = Checkpoint._commit
 
-    def commit(self: Checkpoint, *arguments: Any) -> Any:
+    def commit(self: Checkpoint, group: Any) -> Any:
         try:
-            return original(self, *arguments)
+            return original(self, group)
         except TransactionError:
-            for generation in arguments[0]:
+            for generation in self._snapshots:
                 generation.dirty = True
-                for cache in generation.stores.values():
-                    cache._dirty.changes = {
-                        **{k: v for cut in cache._cuts for k, v in cut.changes.items()},
-                        **cache._dirty.changes,
-                    }
-                    cache._cuts = ()
-            self.abort()
+            for _, _, cache, cut in self._taken:
+                cache._dirty.changes = {**cut.changes, **cache._dirty.changes}
+                cache._cuts = ()
+            self._taken = []
+            self.transaction.abort()
             return {}
 
-    patch(Checkpoint, "commit", commit)
+    patch(Checkpoint, "_commit", commit)
 
 
 @pytest.mark.parametrize(
@@ -543,7 +544,9 @@ def test_a_broken_engine_is_caught(
         (commit_state_and_progress_in_two_transactions, {"StateMatchesProgress", "ExactlyOnce"}),
         (commit_progress_and_then_state, {"StateMatchesProgress"}),
         (take_the_progress_before_the_changes, {"StateMatchesProgress", "ExactlyOnce"}),
+        (take_the_progress_after_the_changes, {"StateMatchesProgress", "ExactlyOnce"}),
         (take_the_changes_before_the_progress, {"StateMatchesProgress"}),
+        (emit_into_the_transaction_after_its_cut, {"ExactlyOnce"}),
         (keep_what_was_merged_before_an_abort, {"StateMatchesProgress", "ExactlyOnce"}),
         (flush_before_the_commit, {"StateMatchesProgress", "ExactlyOnce"}),
         (commit_as_whoever_it_is_by_then, {"StateMatchesProgress", "ExactlyOnce"}),

@@ -1,31 +1,55 @@
 """One commit of everything that is merged: state, emitted records, and the progress they belong to,
-in one transaction of Kafka's.
+in one transaction of Kafka's. It is spread over the owner's turns:
+
+    begin ──► WRITING ──────► WRITTEN ───────► (commit) ──► FLUSHING ──► over
+    the cut   changelog       until they are                stores,
+              records, a      acknowledged                  a piece a turn
+              piece a turn
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import Enum
 from typing import Final, NamedTuple
 
-from streamjobs.broker.ports import Commit, Delivery, Message, Producer, Transactions
+from streamjobs.broker.ports import Commit, Delivery, Message, Transactions
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
-from streamjobs.errors import (
-    AbortableTransactionError,
-    BrokerUnavailableError,
-    TransactionError,
-)
+from streamjobs.engine.narrow import NarrowChangelogs
+from streamjobs.engine.snapshot import Snapshot
+from streamjobs.engine.transaction import Transaction
+from streamjobs.errors import AbortableTransactionError, DeliveryError
 from streamjobs.state.cache import Cut, WriteBackCache
 from streamjobs.state.changelog import messages
 from streamjobs.state.errors import StateError
 
-__all__ = ("Checkpoint", "TransactionalProducer")
+__all__ = ("PIECE", "Checkpoint", "Stage")
 
 TIMEOUT: Final = 30.0
 """Seconds that a commit, an abort or a start may take."""
 
-STEP: Final = 0.005
+PIECE: Final = 250
+"""Changes that are written in one turn: about 3 ms as changelog records, less for a store."""
+
+PIECE_BYTES: Final = 256 * 1024
+
+
+class Stage(Enum):
+    """Where a checkpoint is."""
+
+    OVER = "none is under way"
+    WRITING = "changelog records are written"
+    WRITTEN = "they are on their way"
+    FLUSHING = "it is committed, and the stores take it in"
+
+
+class _Unsent(NamedTuple):
+    """A changelog record, and who is told where it is."""
+
+    message: Message
+    done: Callable[[Delivery], None]
 
 
 class _Taken(NamedTuple):
@@ -38,13 +62,18 @@ class _Taken(NamedTuple):
 
 
 class Checkpoint:
-    """Used by the owner's thread only.
+    """One after another. Used by the owner's thread only.
 
     Args:
-        open_transactions: makes the producer of transactions: again after one that was fenced, or
-            of which nobody knows what became.
+        open_transactions: as for `Transaction`.
         max_wait: seconds to wait for the acknowledgement of changelog records.
         clock: monotonic seconds.
+        piece: changes that are written in one turn.
+        narrow: changelogs that have to be written one record at a time.
+
+    Attributes:
+        transaction: what everything goes into.
+        stage: where it is.
     """
 
     def __init__(
@@ -52,154 +81,161 @@ class Checkpoint:
         open_transactions: Callable[[], Transactions],
         max_wait: float = TIMEOUT,
         clock: Callable[[], float] = time.monotonic,
+        piece: int = PIECE,
+        narrow: NarrowChangelogs | None = None,
     ) -> None:
-        self._open_transactions = open_transactions
+        self.transaction = Transaction(open_transactions, max_wait)
+        self.stage = Stage.OVER
         self._max_wait = max_wait
         self._clock = clock
-        self._transactions: Transactions | None = None
-        self._begun = False
+        self._piece = piece
+        self._narrow = narrow or NarrowChangelogs()
+        self._is_alone = False
+        self._snapshots: Mapping[Generation, Snapshot] = {}
+        self._taken: list[_Taken] = []
+        self._answers = _Answers()
+        self._deadline = 0.0
+        self._unsent: Iterator[_Unsent] = iter(())
+        self._unflushed: Iterator[int] = iter(())
 
-    def start(self) -> None:
-        """Take the id over, so that what a predecessor left open is ended before any partition is
-        read.
-
-        Raises:
-            BrokerUnavailableError: nobody answered.
+    def begin(
+        self, generations: Collection[Generation], ending: Collection[Generation] = ()
+    ) -> None:
+        """The cut: what is merged now is in this checkpoint, progress and changes alike. What
+        comes later is for the next one. All that they emitted has to be acknowledged.
         """
-        self._ready()
+        self._snapshots = _snapshots(generations, ending)
+        self._taken = [
+            _Taken(generation, store, cache, cache.take())
+            for generation in generations
+            for store, cache in generation.stores.items()
+        ]
+        self._unsent = self._records()
+        self.stage = Stage.WRITING
 
-    def open(self) -> Transactions:
-        """The open transaction.
-
-        Raises:
-            TransactionError: there is none, and can be none now.
-        """
-        try:
-            transactions = self._ready()
-        except BrokerUnavailableError as error:
-            raise AbortableTransactionError(str(error)) from error
-        if not self._begun:
-            try:
-                transactions.begin()
-            except TransactionError:
-                self._give_up()
-                raise
-            self._begun = True
-        return transactions
-
-    def poll(self, wait: float) -> None:
-        """Take in acknowledgements that have come; waits for the first so many seconds."""
-        if self._begun and self._transactions is not None:
-            self._transactions.poll(wait)
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything was written since the last one."""
-        return self._begun
-
-    def commit(
-        self,
-        generations: Collection[Generation],
-        group: object | None,
-        ending: Collection[Generation] = (),
-    ) -> Mapping[Generation, Frozen]:
-        """Commit what is merged, and flush it to the stores; returns the progress of each
-        generation that had any. All that they emitted has to be acknowledged.
+    def go_on(self, group: object | None, wait: float = 0) -> Mapping[Generation, Frozen]:
+        """A piece more, and all that does not have to wait; `wait` seconds for acknowledgements.
+        Returns the progress of each generation that had any, when that is committed.
 
         Raises:
             TransactionError: nothing was committed, or nobody knows; `abort` comes next.
             StateError: a store did not take what was committed; its changelog has it.
         """
-        taken = [
-            _Taken(generation, store, cache, cache.take())
-            for generation in generations
-            for store, cache in generation.stores.items()
-        ]
-        ends = self._write(taken) if any(each.cut.changes for each in taken) else {}
-        for (generation, store), offset in ends.items():
-            generation.changelog_ends[store] = offset + 1
-        frozen = _frozen(generations, ending)
-        if frozen or self._begun:
-            self._commit(frozen, group)
-        try:
-            for each in taken:
-                each.cache.flush(each.cut, ends.get((each.generation, each.store)))
-        except StateError:
-            for each in taken:
-                each.cache.drop()  # it is committed: the changelogs have it
-            raise
+        frozen: Mapping[Generation, Frozen] = {}
+        if self.stage is Stage.WRITING:
+            self._write(wait)
+        if self.stage is Stage.WRITTEN and self._is_acknowledged(wait):
+            frozen = self._commit(group)
+            self._unflushed = self._pieces()
+            self.stage = Stage.FLUSHING
+        if self.stage is Stage.FLUSHING:
+            self._flush(self._piece)
         return frozen
 
-    def abort(self) -> None:
-        """Nothing since the last one is to be seen. What cannot be aborted any more is left to the
-        next producer of the same id, which ends it.
+    @property
+    def is_uncommitted(self) -> bool:
+        """Whether it has cut, and not committed yet."""
+        return self.stage in {Stage.WRITING, Stage.WRITTEN}
+
+    def flush(self) -> None:
+        """What is committed goes to the stores now, without any more turns.
+
+        Raises:
+            StateError: as `go_on`.
         """
-        begun, self._begun = self._begun, False
-        if self._transactions is None or not begun:
+        while self.stage is Stage.FLUSHING:
+            self._flush(self._piece)
+
+    def abort(self) -> None:
+        """Nothing since the last commit is to be seen: neither of this checkpoint, nor of what was
+        written for the next one.
+        """
+        self.flush()
+        self.transaction.abort()
+        self._clear()
+
+    # -- the steps ---------------------------------------------------------------------------
+
+    def _write(self, wait: float) -> None:
+        if self._is_alone and not self._is_acknowledged(wait):
             return
-        try:
-            self._transactions.abort(self._max_wait)
-        except TransactionError:
-            self._give_up()
-
-    def close(self) -> None:
-        """Abort what is open."""
-        if self._transactions is not None:
-            self._transactions.close()
-            self._transactions = None
-
-    def _ready(self) -> Transactions:
-        if self._transactions is None:
-            transactions = self._open_transactions()
+        left, left_bytes = self._piece, PIECE_BYTES
+        for message, done in self._unsent:
+            self._answers.expected += 1
             try:
-                transactions.start(self._max_wait)
-            except BrokerUnavailableError:
-                transactions.close()
-                raise
-            self._transactions = transactions
-        return self._transactions
+                self.transaction.open().send(message, done)
+            except DeliveryError as error:
+                raise AbortableTransactionError(
+                    f"a changelog record was refused: {error}"
+                ) from error
+            left -= 1
+            left_bytes -= len(message.value or b"")
+            self._is_alone = message.topic in self._narrow
+            if self._is_alone:
+                self._deadline = self._clock() + self._max_wait
+            if left <= 0 or left_bytes <= 0 or self._is_alone:
+                self.transaction.poll(0)
+                return
+        self.stage = Stage.WRITTEN
+        self._deadline = self._clock() + self._max_wait
 
-    def _give_up(self) -> None:
-        """This producer is of no use any more."""
-        if self._transactions is not None:
-            self._transactions.close()
-            self._transactions = None
-        self._begun = False
+    def _records(self) -> Iterator[_Unsent]:
+        for generation, store, _, cut in self._taken:
+            topic = generation.route.changelogs[store]
+            done = self._answers.of((generation, store))
+            together = None if topic in self._narrow else self._narrow.watch(done)
+            for message in messages(topic, generation.partition.partition, cut.changes):
+                yield _Unsent(message, together or self._narrow.watch_alone(message, done))
 
-    def _commit(self, frozen: Mapping[Generation, Frozen], group: object | None) -> None:
-        transactions = self.open()
-        commits = [
-            Commit(generation.partition, each.frontier, each.metadata)
-            for generation, each in frozen.items()
-        ]
-        try:
-            transactions.commit(commits, group, self._max_wait)
-        except AbortableTransactionError:
-            raise
-        except TransactionError:
-            self._give_up()
-            raise
-        self._begun = False
-
-    def _write(self, taken: Iterable[_Taken]) -> dict[tuple[Generation, str], int]:
-        """The changelog records; returns the last offset of each store's, once all are written."""
-        transactions = self.open()
-        answers = _Answers()
-        for generation, store, _, cut in taken:
-            if cut.changes:
-                topic = generation.route.changelogs[store]
-                done = answers.of((generation, store))
-                for message in messages(topic, generation.partition.partition, cut.changes):
-                    answers.expected += 1
-                    transactions.send(message, done)
-        deadline = self._clock() + self._max_wait
-        while answers.expected:
-            transactions.poll(STEP)
-            if self._clock() > deadline:
-                raise AbortableTransactionError("changelog records were not acknowledged in time")
+    def _is_acknowledged(self, wait: float) -> bool:
+        answers = self._answers
+        if answers.expected:
+            self.transaction.poll(wait)
         if answers.error is not None:
             raise AbortableTransactionError(f"a changelog record was refused: {answers.error}")
-        return answers.offsets
+        if answers.expected and self._clock() > self._deadline:
+            raise AbortableTransactionError("changelog records were not acknowledged in time")
+        return not answers.expected
+
+    def _commit(self, group: object | None) -> dict[Generation, Frozen]:
+        for (generation, store), offset in self._answers.offsets.items():
+            generation.changelog_ends[store] = offset + 1
+        frozen = {
+            generation: progress
+            for generation, snapshot in self._snapshots.items()
+            if (progress := snapshot.frozen(generation.ends)) != generation.committed
+        }
+        if frozen or self.transaction.begun:
+            commits = [
+                Commit(generation.partition, each.frontier, each.metadata)
+                for generation, each in frozen.items()
+            ]
+            self.transaction.commit(commits, group)
+        return frozen
+
+    def _pieces(self) -> Iterator[int]:
+        for generation, store, cache, cut in self._taken:
+            offset = self._answers.offsets.get((generation, store))
+            yield from cache.flushing(cut, offset, self._piece)
+
+    def _flush(self, entries: int) -> None:
+        try:
+            for written in self._unflushed:
+                entries -= written
+                if entries <= 0:
+                    return
+        except StateError:
+            for each in self._taken:
+                each.cache.drop()  # it is committed: the changelogs have it
+            self._clear()
+            raise
+        self._clear()
+
+    def _clear(self) -> None:
+        self.stage = Stage.OVER
+        self._snapshots, self._taken, self._answers = {}, [], _Answers()
+        self._unsent, self._unflushed = iter(()), iter(())
+        self._is_alone = False
 
 
 class _Answers:
@@ -221,36 +257,12 @@ class _Answers:
         return done
 
 
-class TransactionalProducer(Producer):
-    """What handlers emit goes into the open transaction."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-
-    def send(self, message: Message, done: Callable[[Delivery], None] | None = None) -> None:
-        try:
-            self._checkpoint.open().send(message, done)
-        except TransactionError as error:
-            # The checkpoint finds the same, and what was emitted in vain is read again.
-            if done is not None:
-                done(Delivery(message.topic, -1, -1, str(error)))
-
-    def poll(self, timeout: float) -> None:
-        self._checkpoint.poll(timeout)
-
-    def flush(self, timeout: float) -> int:
-        self._checkpoint.poll(timeout)
-        return 0
-
-
-def _frozen(
-    generations: Iterable[Generation], ending: Collection[Generation]
-) -> dict[Generation, Frozen]:
-    frozen = {}
+def _snapshots(
+    generations: Collection[Generation], ending: Collection[Generation]
+) -> dict[Generation, Snapshot]:
+    snapshots = {}
     for generation in generations:
         if generation.dirty or generation in ending:
             generation.dirty = False
-            progress = generation.freeze(closed=generation in ending)
-            if progress != generation.committed:
-                frozen[generation] = progress
-    return frozen
+            snapshots[generation] = generation.snapshot(closed=generation in ending)
+    return snapshots

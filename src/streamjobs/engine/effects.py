@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from streamjobs.broker.ports import Message
 from streamjobs.record import Record
 
@@ -14,13 +16,18 @@ class Effects:
     Attributes:
         emits: records to write, in the order the handler emitted them.
         changes: of state, by store.
+        flows: values, with key, timestamp and headers, for the operators of a pipeline behind the
+            handler; None where there are none.
+        sinks: what its operators have for sinks; None where that is nothing.
     """
 
-    __slots__ = ("changes", "emits")
+    __slots__ = ("changes", "emits", "flows", "sinks")
 
     def __init__(self) -> None:
         self.emits: list[Message] = []
         self.changes: dict[str, dict[bytes, bytes | None]] = {}
+        self.flows: list[tuple[Any, Any, int, Any]] | None = None
+        self.sinks: list[Any] | None = None
 
 
 class Waiting:

@@ -16,6 +16,7 @@ from streamjobs.engine.ledger import Frozen, Ledger
 from streamjobs.engine.notes import Attempts, Notes, write_notes
 from streamjobs.engine.orders import Order
 from streamjobs.engine.route import Route
+from streamjobs.engine.snapshot import Snapshot
 from streamjobs.engine.troubles import Trouble
 from streamjobs.engine.virtual_partition import VirtualPartition
 from streamjobs.record import Record
@@ -52,6 +53,7 @@ class Generation:
         revoked, stopping: told to the handlers; `halted` is either.
         held: records in memory that are not settled; `held_bytes` their size.
         backlog: records that were read but do not fit into the completion map yet.
+        unaligned: records that wait for those of other topics, see `Alignment`.
         full_at: where the frontier was when the owner last tried to register it; None while
             there is none.
         unacknowledged: by order, records that are over while something emitted by them, or by
@@ -65,6 +67,8 @@ class Generation:
             `horizon` only, where the log ended when the first one did.
         committed: what the broker is known to have.
         dirty: whether anything happened since the last freeze.
+        doomed: whether something that it emitted did not arrive: it will be read again from its
+            last commit, and nothing that it does any more is to be committed.
     """
 
     __slots__ = (
@@ -80,6 +84,7 @@ class Generation:
         "cursors",
         "deferred",
         "dirty",
+        "doomed",
         "emitting",
         "full_at",
         "gates",
@@ -101,6 +106,7 @@ class Generation:
         "trial",
         "troubles",
         "unacknowledged",
+        "unaligned",
         "virtual_partitions",
     )
 
@@ -145,9 +151,11 @@ class Generation:
         self.held = 0
         self.held_bytes = 0
         self.backlog: list[Record] = []
+        self.unaligned: deque[Record] = deque()
         self.full_at: int | None = None
         self.committed: Frozen | None = None
         self.dirty = False
+        self.doomed = False
         self._distributor: Distributor = distributor_for(
             route.virtual_partitions, self.virtual_partitions
         )
@@ -178,7 +186,17 @@ class Generation:
         """The progress of this moment, to be committed; `closed` when the generation ends in good
         order with it.
         """
-        frontier = self.ledger.frontier
+        return self.snapshot(closed=closed).frozen(self.ends)
+
+    @property
+    def ends(self) -> list[int]:
+        """The ends of its changelogs, by the order of the names of their stores."""
+        return [self.changelog_ends.get(store, 0) for store in sorted(self.route.changelogs)]
+
+    def snapshot(self, *, closed: bool = False) -> Snapshot:
+        """The same without the ends of the changelogs."""
+        progress = self.ledger.progress()
+        frontier = progress.frontier
         trial = self.trial
         if trial is not None and self.ledger.is_complete(trial):
             trial = None  # it has survived
@@ -197,11 +215,8 @@ class Generation:
             trial=trial,
             accused=-1 if accused is None else accused,
             lonely_deaths=0 if accused is None else self._lonely_deaths,
-            changelog_ends=[
-                self.changelog_ends.get(store, 0) for store in sorted(self.route.changelogs)
-            ],
         )
-        return self.ledger.freeze(fields)
+        return Snapshot(progress, fields)
 
     def fence(self, order: Order) -> VirtualPartition:
         """Park an order which still runs under an older generation of the same partition."""

@@ -47,7 +47,7 @@ class Intake:
                 room = 0
             else:
                 self._full_since.pop(generation, None)
-                room = min(room, self._records - generation.held)
+                room = min(room, self._records - _held(generation))
         if room:
             self._served = now
         return room
@@ -90,14 +90,18 @@ class Intake:
 
     def _is_full(self, generation: Generation) -> bool:
         return (
-            generation.held >= self._records
+            _held(generation) >= self._records
             or generation.held_bytes >= self._bytes
             or bool(generation.backlog)
         )
 
     def _is_half_empty(self, generation: Generation) -> bool:
         return (
-            generation.held * 2 <= self._records
+            _held(generation) * 2 <= self._records
             and generation.held_bytes * 2 <= self._bytes
             and not generation.backlog
         )
+
+
+def _held(generation: Generation) -> int:
+    return generation.held + len(generation.unaligned)

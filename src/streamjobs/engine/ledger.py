@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from streamjobs.engine import completion_map
 from streamjobs.engine.completion_map import Runs
 
-__all__ = ("Frozen", "Ledger")
+__all__ = ("Frozen", "Ledger", "Progress")
 
 _TRIM: Final = 1 << 16
 _NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -20,6 +20,17 @@ class Frozen(NamedTuple):
 
     frontier: int
     metadata: str
+
+
+class Progress(NamedTuple):
+    """What is complete at one moment: all below the frontier, and these runs above it."""
+
+    frontier: int
+    runs: Runs
+
+    def encoded(self, fields: Mapping[str, str] = _NO_FIELDS) -> Frozen:
+        """The same as a commit takes it, with further fields of the metadata."""
+        return Frozen(self.frontier, completion_map.encode(self.frontier, self.runs, fields))
 
 
 class Ledger:
@@ -138,8 +149,11 @@ class Ledger:
         """The frontier and the completion map of this moment, to be committed together; with
         further fields of the metadata.
         """
-        frontier = self.frontier
-        return Frozen(frontier, completion_map.encode(frontier, list(self.runs()), fields))
+        return self.progress().encoded(fields)
+
+    def progress(self) -> Progress:
+        """What is complete at this moment."""
+        return Progress(self.frontier, list(self.runs()))
 
     def _runs_at_most(self) -> int:
         """Runs there can ever be, if what is pending completes in the worst order."""

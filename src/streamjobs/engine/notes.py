@@ -6,13 +6,20 @@ The format is specified to the bit in `docs/commit-metadata.md`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from streamjobs.engine.base32768 import BITS, FIRST, NotPackedError, pack, unpack
 
-__all__ = ("Attempts", "Notes", "read_notes", "write_notes")
+__all__ = (
+    "Attempts",
+    "Notes",
+    "forget_changelog_ends",
+    "read_notes",
+    "write_changelog_ends",
+    "write_notes",
+)
 
 _ATTEMPTS, _CLOSED, _ENDS, _TRIAL, _ACCUSED, _CHANGELOGS = "a", "c", "u", "t", "p", "e"
 
@@ -81,7 +88,6 @@ def write_notes(
     trial: int | None = None,
     accused: int = -1,
     lonely_deaths: int = 0,
-    changelog_ends: Sequence[int] = (),
 ) -> dict[str, str]:
     """Notes as fields of the metadata. Of attempts, those with the lowest offsets are kept: what
     is left out starts to count again after a restart.
@@ -97,11 +103,27 @@ def write_notes(
         fields[_TRIAL] = pack(f"{trial - frontier:0{2 * BITS}b}")
     if lonely_deaths and accused >= frontier:
         fields[_ACCUSED] = pack(f"{accused - frontier:0{2 * BITS}b}{lonely_deaths:0{BITS}b}")
-    if any(changelog_ends):
-        fields[_CHANGELOGS] = "".join(pack(f"{end:0{_END}b}") for end in changelog_ends)
     if closed:
         fields[_CLOSED] = ""
     return fields
+
+
+def write_changelog_ends(ends: Sequence[int]) -> dict[str, str]:
+    """The field with the ends of the changelogs, which are known later than all else."""
+    if not any(ends):
+        return {}
+    return {_CHANGELOGS: "".join(pack(f"{end:0{_END}b}") for end in ends)}
+
+
+def forget_changelog_ends(fields: Mapping[str, str], stores: Collection[int]) -> dict[str, str]:
+    """The fields without the ends of these stores' changelogs (by the order of their names)."""
+    try:
+        ends = _read_ends(fields.get(_CHANGELOGS, ""))
+    except NotPackedError:
+        ends = ()
+    left = [0 if place in stores else end for place, end in enumerate(ends)]
+    others = {tag: text for tag, text in fields.items() if tag != _CHANGELOGS}
+    return others | write_changelog_ends(left)
 
 
 def read_notes(frontier: int, fields: Mapping[str, str]) -> Notes:

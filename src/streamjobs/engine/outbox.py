@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from streamjobs.broker.ports import Delivery, Message, Producer
 from streamjobs.engine.effects import Effects, Waiting
@@ -17,6 +18,10 @@ from streamjobs.errors import DeliveryError, MessageRefusedError
 from streamjobs.record import Record
 
 __all__ = ("Outbox",)
+
+
+RELEASED: Final = 1_000
+"""Records whose emits are sent in one poll, of those that were held."""
 
 
 class Outbox:
@@ -44,8 +49,9 @@ class Outbox:
         self._failed = failed
         self._refusals = refusals or Refusals()
         self._on_their_way = 0
-        self._lines: deque[_Held] = deque()  # what waits until a suspect's emits were sent alone
+        self._lines: deque[_Held] = deque()  # what waits: see `hold`, and suspects are sent alone
         self._lonely = False
+        self._holds = False
 
     def keep(
         self, generation: Generation, order: Order, record: Record, effects: Effects | None
@@ -65,6 +71,14 @@ class Outbox:
 
         self._post(_Held(generation, emits, done, entry.alone))
 
+    def hold(self) -> None:
+        """Send nothing more: it would get into a transaction whose progress says nothing of it."""
+        self._holds = True
+
+    def release(self) -> None:
+        """What was held may go, as it is polled; the next transaction takes it."""
+        self._holds = False
+
     def forget(self, generation: Generation) -> None:
         """What it emitted and was not sent yet is not to be sent."""
         if self._lines:
@@ -83,7 +97,9 @@ class Outbox:
     def poll(self, wait: float = 0) -> None:
         """Take in acknowledgements that have come; waits for the first so many seconds."""
         self._producer.poll(wait)
-        while self._lines and self._may_send(self._lines[0]):
+        for _ in range(RELEASED):
+            if not self._lines or not self._may_send(self._lines[0]):
+                return
             self._send(self._lines.popleft())
 
     def _post(self, held: _Held) -> None:
@@ -93,7 +109,8 @@ class Outbox:
             self._send(held)
 
     def _may_send(self, held: _Held) -> bool:
-        return not self._on_their_way or not (self._lonely or held.alone)
+        alone = self._lonely or held.alone
+        return not self._holds and not (alone and self._on_their_way)
 
     def _send(self, held: _Held) -> None:
         self._lonely = held.alone

@@ -21,8 +21,13 @@ class Reloads:
         self._due: dict[TopicPartition, float] = {}
         self._pauses: dict[TopicPartition, float] = {}
 
-    def request(self, partition: TopicPartition, now: float) -> None:
-        """This partition's generation was given up."""
+    def request(
+        self, partition: TopicPartition, now: float, pause: float | None = None
+    ) -> None:
+        """This partition's generation was given up; `pause` where it is known how long to wait."""
+        if pause is not None:
+            self._due[partition] = now + pause
+            return
         pause = self._pauses.get(partition, FIRST)
         self._pauses[partition] = min(2 * pause, LONGEST)
         self._due[partition] = now + pause

@@ -20,7 +20,8 @@ from streamjobs.engine.holds import Holds
 from streamjobs.engine.notes import Notes
 from streamjobs.engine.orders import Order
 from streamjobs.engine.pace import Pace
-from streamjobs.engine.route import ExecutionKind, Route
+from streamjobs.engine.route import Downstream, ExecutionKind, Route
+from streamjobs.engine.sinks import NoSinks, Sinks
 from streamjobs.engine.slices import Slice
 from streamjobs.engine.troubles import Burial, Trouble, Troubles
 from streamjobs.engine.virtual_partition import VirtualPartition
@@ -57,6 +58,7 @@ class Scheduler:
         wall: seconds since the epoch.
         window: how many records of one partition may be in memory; a key that would fill it alone
             is deferred.
+        sinks: get what attempts have for them.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Scheduler:
         events: Events,
         wall: Callable[[], float] = time.time,
         window: int = 10_000,
+        sinks: Sinks | None = None,
     ) -> None:
         self.generations: dict[TopicPartition, Generation] = {}
         self.running: dict[Slice, None] = {}
@@ -75,6 +78,7 @@ class Scheduler:
             route.execution: deque() for route in routes.values()
         }
         self.troubles = Troubles(events, wall)
+        self._sinks = sinks or NoSinks()
         self._crowded = window // 2
         self._flood = max(1, window // 4)
         self._fences: dict[Slice, list[tuple[Generation, VirtualPartition, Order]]] = {}
@@ -111,6 +115,20 @@ class Scheduler:
     def is_current(self, generation: Generation) -> bool:
         """Whether this is the generation that owns its partition now."""
         return self.generations.get(generation.partition) is generation
+
+    @property
+    def emitting(self) -> bool:
+        """Whether anything that was emitted waits for its acknowledgement."""
+        return any(generation.emitting for generation in self.generations.values())
+
+    def company(self, generation: Generation) -> list[Generation]:
+        """This one, and those of other topics that share stores with it: they are given up, and
+        begin again, together.
+        """
+        number = generation.partition.partition
+        others = [TopicPartition(topic, number) for topic in sorted(generation.route.together)]
+        known = self.generations
+        return [known[each] for each in others if each in known] or [generation]
 
     def _fence(self, generation: Generation, running: Slice) -> None:
         """Orders that still run under an older generation wait until they end there."""
@@ -343,8 +361,16 @@ class Scheduler:
         """Take over what a running slice has done so far, so that one slow record does not hold
         back the commit of those before it.
         """
+        if piece.generation.route.downstream is not None:
+            return  # which would run beside the handler, and could fail what runs there
         if self.is_current(piece.generation) and not piece.failures and not piece.skipped:
             self._settle(piece, piece.progress, keep)
+
+    def harvest_all(self, keep: Keep, generation: Generation | None = None) -> None:
+        """The same of all that run, or of those of one generation."""
+        for piece in self.running:
+            if generation is None or piece.generation is generation:
+                self.harvest(piece, keep)
 
     def finish(self, piece: Slice, now: float, keep: Keep) -> None:
         """A worker is through with this slice."""
@@ -356,6 +382,8 @@ class Scheduler:
             self._events.stale(piece)
             return
         lane.running = False
+        if generation.route.downstream is not None:
+            _flow_on(piece, generation.route.downstream)
         if piece.failures or piece.skipped or piece.progress < len(piece.records):
             self._settle_troubled(piece, now, keep)
         else:
@@ -382,8 +410,11 @@ class Scheduler:
         self._events.before_settle(generation, records)
         self._forget(piece, records)
         if generation.troubles:
+            settled = {record.offset for record in records}
             for order in set(piece.orders[piece.merged : stop]):
-                generation.troubles.pop(order, None)
+                trouble = generation.troubles.get(order)
+                if trouble is not None and trouble.offset in settled:
+                    del generation.troubles[order]
         if piece.effects or generation.unacknowledged:
             records = list(self._keep(piece, stop, keep))
         self._events.after_settle(generation, piece.records[piece.merged : stop])
@@ -407,6 +438,8 @@ class Scheduler:
             if effects is not None:
                 for store, changes in effects.changes.items():
                     generation.stores[store].merge(changes)
+                if effects.sinks is not None:
+                    self._sinks.add(generation, effects.sinks)
             writes = effects is not None and bool(effects.emits)
             if not writes and order not in generation.unacknowledged:
                 yield record
@@ -524,6 +557,27 @@ class Scheduler:
             trouble = generation.troubles.get(order)
             if trouble is None or trouble.due <= now:  # else its timer wakes it
                 self._unpark(generation, lane, order)
+
+
+def _flow_on(piece: Slice, downstream: Downstream) -> None:
+    """What the handler let through goes on; where that fails the attempt has failed, and what the
+    handler did behind it for the same order is not kept.
+    """
+    failed: set[Order] = set()
+    for index in range(piece.progress):
+        if not _succeeded(piece, index):
+            continue
+        effects = piece.effects.get(index)
+        if failed and piece.orders[index] in failed:
+            piece.skipped.add(index)
+        elif effects is not None and effects.flows is not None:
+            try:
+                downstream(piece, index, effects)
+            except MemoryError:
+                raise
+            except Exception as error:
+                piece.failures[index] = error
+                failed.add(piece.orders[index])
 
 
 def _partitioner_error(error: Exception) -> PartitionerError:

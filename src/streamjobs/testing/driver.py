@@ -12,14 +12,18 @@ from typing import Any, Final, Literal, NamedTuple, Self
 import orjson
 
 from streamjobs.app import App
+from streamjobs.broker.memory import MemoryBroker
 from streamjobs.broker.ports import Message, TopicPartition
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.owner import Limits
+from streamjobs.engine.route import Route
 from streamjobs.errors import DeliveryError, StreamjobsError
 from streamjobs.failures.letters import Letter, NoLetterError, read_letter
+from streamjobs.middleware import Guarded
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
 from streamjobs.stacks import text_of
+from streamjobs.tables.follower import Follower
 from streamjobs.testing.direct import DirectPublisher
 from streamjobs.testing.guarantees import Guarantee, standard
 from streamjobs.testing.history import Crashed, History
@@ -47,13 +51,14 @@ class StillFailingError(StreamjobsError, AssertionError):
 
 
 class Output(NamedTuple):
-    """A record that the app wrote."""
+    """A record that the app wrote. The timestamp is in milliseconds."""
 
     key: bytes | None
     value: bytes | None
     headers: Sequence[Header]
     partition: int
     offset: int
+    timestamp: int
 
     def json(self) -> Any:
         """The value, from JSON."""
@@ -76,7 +81,9 @@ class Failure(NamedTuple):
 
 class TestDriver:
     """An app with all its topics in memory: real serialization, the real engine, one process,
-    virtual time. Nothing happens but in `step`, `run_until_idle` and `advance`.
+    virtual time. Nothing happens but in `step`, `run_until_idle` and `advance`; the `with` ends
+    with the end of the process, in good order unless something was raised. The app's middleware
+    is told everything.
 
     Args:
         app: the app; inside of the `with`, its jobs' `enqueue` goes here.
@@ -105,7 +112,8 @@ class TestDriver:
         self.history = History()
         self._raise = on_error == "raise"
         self._failures = _Failures()
-        routes = app_routes(app)
+        self._middleware = Guarded(app, app.middleware)
+        routes = {name: _observed(route, app) for name, route in app_routes(app).items()}
         self._cluster = ObservedCluster(
             app_topics(app, partitions),
             routes,
@@ -125,6 +133,15 @@ class TestDriver:
     def _start(self) -> Member:
         """A process of the app."""
         self._lives += 1
+        self._follower = Follower(
+            self._app.tables,
+            lambda topic: self._cluster.topics()[topic],
+            lambda: MemoryBroker(self._cluster, "tables").reader({}),
+            self.clock,
+        )
+        self._sinks = self._app.sinks
+        if self._sinks is not None:
+            self._sinks.start()
         return Member(
             "driver" if self._lives == 1 else f"driver-{self._lives}",
             self._cluster,
@@ -138,11 +155,14 @@ class TestDriver:
             lambda member, seconds: None,
             self._failures,
             self._machine,
+            listeners=[self._middleware],
+            sinks=self._sinks,
         )
 
     def __enter__(self) -> Self:
         publisher = DirectPublisher(self._cluster)
         self._stack.enter_context(self._app.on(publisher.broker, publisher))
+        self._tell_of_start()
         return self
 
     def __exit__(
@@ -151,7 +171,21 @@ class TestDriver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        with self._stack:
+            self._stop(in_good_order=error is None)
+
+    def _tell_of_start(self) -> None:
+        self._middleware.before_start()
+        self._middleware.after_start()
+
+    def _stop(self, in_good_order: bool) -> None:
+        self._middleware.before_stop()
+        if in_good_order:
+            self._member.close()
+        if self._sinks is not None:
+            self._sinks.close()
+        self._follower.close()
+        self._middleware.after_stop()
 
     # -- in ----------------------------------------------------------------------------------
 
@@ -163,11 +197,12 @@ class TestDriver:
         key: Any = None,
         headers: Sequence[Header] = (),
         partition: int | None = None,
+        timestamp: int | None = None,
     ) -> Record:
         """Write a record as any producer might: bytes as they are, str as UTF-8, None as a
-        tombstone, anything else as JSON.
+        tombstone, anything else as JSON. The timestamp is in milliseconds; now if left out.
         """
-        message = Message(topic, encode_value(value), key_bytes(key), headers, partition)
+        message = Message(topic, encode_value(value), key_bytes(key), headers, partition, timestamp)
         return self._cluster.append(message)
 
     # -- on ----------------------------------------------------------------------------------
@@ -181,6 +216,7 @@ class TestDriver:
                 app stopped for (`on_failure="stop"`). It does nothing any more then.
         """
         before = len(self.history)
+        news = self._follow_tables()
         self._member.turn()
         while self._member.workers.step():
             pass
@@ -190,7 +226,14 @@ class TestDriver:
             raise error
         if self._member.owner.fatal is not None:
             raise self._member.owner.fatal
-        return len(self.history) > before
+        return news or len(self.history) > before
+
+    def _follow_tables(self) -> bool:
+        """Take in what was written to the app's tables; whether there was anything."""
+        news = False
+        while self._follower.turn() or not self._follower.is_caught_up:
+            news = True
+        return news
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass and run what can run meanwhile: each pause that ends is
@@ -209,11 +252,13 @@ class TestDriver:
         if crash:
             self._member.die()
             self._cluster.kill(self._member.name)
-            self._cluster.expire(self._member.name)
+            if self._member.name in self._cluster.members(GROUP):  # else it has not joined yet
+                self._cluster.expire(self._member.name)
             self.history.add(Crashed(self.clock.now, self._member.name))
         else:
-            self._member.close()
+            self._stop(in_good_order=True)
         self._member = self._start()
+        self._tell_of_start()
 
     def run_until_quiet(self) -> None:
         """Run all that can run without letting time pass."""
@@ -287,7 +332,9 @@ class TestDriver:
 
     def _outputs(self, topic: str, partition: int) -> Iterator[Output]:
         for each in self._cluster.log(topic, partition).records:
-            yield Output(each.key, each.value, each.headers, partition, each.offset)
+            yield Output(
+                each.key, each.value, each.headers, partition, each.offset, each.timestamp
+            )
 
     def _is_committed(self) -> bool:
         """Whether all is committed that no blocked key holds."""
@@ -326,6 +373,13 @@ class TestDriver:
             f"{last.record!r} failed {last.attempt} times within a virtual day; the last error "
             f"was {text_of(last.error)}"
         )
+
+
+def _observed(route: Route, app: App) -> Route:
+    """What the app's middleware makes of a route."""
+    for each in reversed(app.middleware):
+        route = each.observe(route)
+    return route
 
 
 class _Steady(Random):

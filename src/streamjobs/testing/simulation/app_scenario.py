@@ -41,11 +41,13 @@ def app_routes(app: App) -> Mapping[str, Route]:
 
 def app_topics(app: App, partitions: int | Mapping[str, int]) -> dict[str, int]:
     """The topics that an app reads and is known to write, with their partitions."""
-    names = [*app.topics, *(name for topic in app.topics.values() for name in topic.outputs)]
+    names = [*app.topics, *app.tables, *(name for topic in app.topics.values() for name in topic.outputs)]
     if isinstance(partitions, int):
         counts = dict.fromkeys(names, partitions)
     else:
         counts = dict.fromkeys(names, 1) | dict(partitions)
+    for made, origins in app.repartition_topics.items():
+        counts[made] = max(counts[origin] for origin in origins)
     for topic in app.topics.values():
         counts.setdefault(topic.dead_letter_topic, counts[topic.name])
     return counts
@@ -64,6 +66,8 @@ def app_scenario(
     messages = _written(app, topics, random, workload, records)
     if not messages:
         raise ConfigurationError("the workload enqueued nothing: there is nothing to simulate")
+    for table in app.tables.values():
+        table.open()  # nobody writes to it: it stays empty
     dice = Dice(random, faults)
     return Scenario(
         topics=topics,

@@ -14,7 +14,7 @@ from streamjobs.engine.route import Route
 from streamjobs.errors import RecordGoneError
 from streamjobs.record import Header, Record
 from streamjobs.state.codec import decode
-from streamjobs.state.entries import split_key
+from streamjobs.state.entries import entry_key, split_key
 from streamjobs.testing.history import (
     Buried,
     Checkpointed,
@@ -193,6 +193,8 @@ class ObservedCluster(MemoryCluster):
 
 def count_into(counts: dict[str, int], key: bytes | None, value: bytes | None) -> None:
     """Take in an entry of a store, if it is a count; other apps keep other things."""
+    if not (key or b"").endswith(entry_key(b"", COUNT)):
+        return
     owner, name = split_key(key or b"")
     if name == COUNT:
         counts[order_text(owner) or ""] = 0 if value is None else decode(value)

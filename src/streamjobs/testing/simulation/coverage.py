@@ -45,6 +45,9 @@ BRANCHES = (
     "transaction fenced",
     "state restored",
     "state restored warm",
+    "crashed inside of a checkpoint",
+    "revoked inside of a checkpoint",
+    "aborted inside of a checkpoint",
 )
 
 

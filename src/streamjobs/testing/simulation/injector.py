@@ -45,7 +45,7 @@ class Injector:
         often = 2 * sorted(faults & TRANSACTION_FAULTS)
         if world.scenario.has_transactions:  # a partition that comes back finds its store
             usual += often + 8 * sorted(faults & {"rebalance"})
-        rare = 2 * sorted(faults & {"retention"})  # it finds enough to take away now and then only
+        rare = 3 * sorted(faults & {"retention"})  # it finds enough to take away now and then only
         self._names = usual + rare
         self._actions: dict[str, Callable[[Member], bool | None]] = {
             "crash": self._crash,

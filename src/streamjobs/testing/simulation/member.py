@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Final, TypeVar
 
@@ -21,12 +22,14 @@ from streamjobs.broker.ports import (
     Transactions,
 )
 from streamjobs.cursor_log import CURSORS_SUFFIX, CursorLog
-from streamjobs.engine.checkpoint import Checkpoint, TransactionalProducer
+from streamjobs.engine.checkpoint import PIECE, Checkpoint, Stage
 from streamjobs.engine.events import Events, Fanout
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.keeping import Keeping
 from streamjobs.engine.owner import Limits, Owner
 from streamjobs.engine.route import Route
+from streamjobs.engine.sinks import Sinks
+from streamjobs.engine.transaction import TransactionalProducer
 from streamjobs.errors import FencedError, UnknownTransactionError
 from streamjobs.failures.sequence import LetterLog
 from streamjobs.publisher import EnsuringProducer, Topics
@@ -115,6 +118,16 @@ class Blocks(Events):
         return {}
 
 
+class Revocations(Events):
+    """Tells when partitions go away."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def before_revoke(self, generation: Generation) -> None:
+        self._tell("revoked")
+
+
 class Member:
     """A process of the group, from its start to its end; a restart is another member.
 
@@ -143,7 +156,10 @@ class Member:
         branches: Branches,
         machine: Machine | None = None,
         transactional_id: str | None = None,
+        piece: int = PIECE,
         stand_still: Callable[[Member, float, bool], None] = lambda member, seconds, expires: None,
+        listeners: Sequence[Events] = (),
+        sinks: Sinks | None = None,
     ) -> None:
         self.name = name
         self.stall: tuple[float, bool] | None = None
@@ -154,6 +170,8 @@ class Member:
         self.crash_point = CrashPoint()
         self.blocks = Blocks()
         self._clock = clock
+        self._took = branches.took
+        routes = {topic: replace(route, wall=clock) for topic, route in routes.items()}
         broker = MemoryBroker(cluster, name, self.faults)
         self.recorder = Recorder(name, clock, write)
         self.workers = SimulatedWorkers(
@@ -183,23 +201,30 @@ class Member:
                 lambda seconds: wait(self, seconds),
                 branches.took,
                 lambda: self._stall(stand_still),
+                lambda: self.inside_checkpoint("aborted"),
             )
 
-        checkpoint = self.checkpoint = self._checkpoint(cluster, routes, open_transactions)
+        checkpoint = self.checkpoint = self._checkpoint(cluster, routes, open_transactions, piece)
         producer = _Producer(broker.producer({}), self.crash_point, random, cluster, name)
         exactly_once = checkpoint is not None and any(
             each.transactional for each in routes.values()
         )
         emitting: Producer = producer
         if checkpoint is not None and exactly_once:
-            emitting = EnsuringProducer(TransactionalProducer(checkpoint), topics)
+            emitting = EnsuringProducer(TransactionalProducer(checkpoint.transaction), topics)
         self.owner = Owner(
             routes,
             self.workers,
             emitting,
             clock,
             limits,
-            Fanout(self.recorder, branches, self.blocks),
+            Fanout(
+                self.recorder,
+                branches,
+                self.blocks,
+                Revocations(self.inside_checkpoint),
+                *listeners,
+            ),
             Keeping(
                 CursorLog(cursors, topics, producer, lambda: broker.reader({}), clock),
                 LetterLog(topics, lambda: broker.reader({}), clock),
@@ -208,8 +233,11 @@ class Member:
             checkpoint,
             lambda: broker.reader({}),
             wall=clock,
+            sinks=sinks,
         )
-        consumer = broker.consumer(ConsumerOptions(group, list(routes)), self.owner)
+        joins = any(route.together for route in routes.values())
+        options = ConsumerOptions(group, list(routes), report_ends=joins, copartitioned=joins)
+        consumer = broker.consumer(options, self.owner)
         self.owner.attach(_CrashingConsumer(consumer, self.crash_point, cluster))
 
     def _checkpoint(
@@ -217,6 +245,7 @@ class Member:
         cluster: ObservedCluster,
         routes: Mapping[str, Route],
         open_transactions: Callable[[], Transactions],
+        piece: int,
     ) -> Checkpoint | None:
         """Where an app would have one; its changelogs are made here, too."""
         for route in routes.values():
@@ -224,8 +253,8 @@ class Member:
                 cluster.create(changelog, cluster.topics()[route.topic])
         if not any(route.changelogs or route.transactional for route in routes.values()):
             return None
-        checkpoint = Checkpoint(open_transactions, PATIENCE, self._clock)
-        checkpoint.start()
+        checkpoint = Checkpoint(open_transactions, PATIENCE, self._clock, piece)
+        checkpoint.transaction.start()
         return checkpoint
 
     def _state_keeper(
@@ -234,7 +263,14 @@ class Member:
         if not any(route.changelogs for route in routes.values()):
             return None
         patience = 2 * TRANSACTION_TIMEOUT
-        return StateKeeper(self._stores, lambda: broker.reader({}), self._clock, patience)
+        return StateKeeper(
+            self._stores, lambda: broker.reader({}), self._clock, patience, wall=self._clock
+        )
+
+    def inside_checkpoint(self, what: str) -> None:
+        """Something happens, maybe between two steps of a checkpoint."""
+        if self.checkpoint is not None and self.checkpoint.stage is not Stage.OVER:
+            self._took(f"{what} inside of a checkpoint")
 
     def _stall(self, stand_still: Callable[[Member, float, bool], None]) -> None:
         stall, self.stall = self.stall, None
@@ -382,6 +418,7 @@ class _Transactions(Transactions):
         wait: lets so many seconds pass.
         took: told what went wrong.
         moment: called inside of a transaction, where the process may stand still.
+        aborting: called before one is aborted.
     """
 
     def __init__(
@@ -395,8 +432,10 @@ class _Transactions(Transactions):
         wait: Callable[[float], None],
         took: Callable[[str], None],
         moment: Callable[[], None],
+        aborting: Callable[[], None],
     ) -> None:
         self._moment = moment
+        self._aborting = aborting
         self._transactions = transactions
         self._point = point
         self._random = random
@@ -426,6 +465,7 @@ class _Transactions(Transactions):
         self._pass(lambda: self._commit(commits, group, timeout))
 
     def abort(self, timeout: float) -> None:
+        self._aborting()
         self._pass(lambda: self._transactions.abort(timeout))
 
     def close(self) -> None:

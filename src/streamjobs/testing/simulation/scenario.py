@@ -12,6 +12,7 @@ from typing import Final
 from streamjobs import headers
 from streamjobs.broker.ports import Message
 from streamjobs.context import Context
+from streamjobs.engine.checkpoint import PIECE
 from streamjobs.engine.distribution import distributor_for
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.owner import Limits
@@ -90,6 +91,7 @@ class Scenario:
         hits: how often a handler did what the faults "error", "slow" and "endless" say.
         dead_letters: which of the topics are for dead letters.
         counts: whether the handlers count the records of each key in state.
+        piece: changes that a checkpoint writes in one turn.
     """
 
     topics: Mapping[str, int]
@@ -104,6 +106,7 @@ class Scenario:
     hits: Counter[str] = field(default_factory=Counter)
     dead_letters: Collection[str] = ()
     counts: bool = False
+    piece: int = PIECE
 
     @property
     def exactly_once(self) -> bool:
@@ -170,7 +173,9 @@ def random_scenario(
             commit_interval=0.25,
             revoke_timeout=2.0,
             suspect_after=random.choice((1, 2, 3)),
+            commit_records=random.choice((5, 1_000)),
         ),
+        piece=random.choice((1, 1, 2, PIECE)) if counts else PIECE,
     )
 
 

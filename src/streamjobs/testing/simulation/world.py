@@ -160,6 +160,7 @@ class World:
                 self._branches,
                 self._slots[slot],
                 f"slot-{slot}" if self._is_named else None,
+                self.scenario.piece,
                 self._stand_still,
             )
         )
@@ -197,6 +198,7 @@ class World:
 
     def crash(self, member: Member) -> None:
         """A process ends on the spot; the group notices later, and another one starts."""
+        member.inside_checkpoint("crashed")
         member.die()
         self.members.remove(member)
         self.cluster.kill(member.name)
