@@ -1,6 +1,6 @@
 """State and exactly-once on a real Kafka: restarts, lost disks, kills, and owners that were frozen.
 
-STREAMJOBS_LONG=1 makes them long: twelve kills over 20,000 records.
+STREAMJOBS_LONG=1 makes them long: twelve kills over 20,000 records, for each of five seeds.
 """
 
 import os
@@ -20,8 +20,8 @@ from tests.support.processes import Worker, wait_until
 pytestmark = pytest.mark.kafka
 
 LONG = os.environ.get("STREAMJOBS_LONG") == "1"
-KILLS, RECORDS = (12, 20_000) if LONG else (6, 6_000)
-SEEDS = range(int(os.environ.get("STREAMJOBS_STATE_SEEDS", "1")))
+KILLS, RECORDS, SECONDS = (12, 20_000, 0.01) if LONG else (2, 1_000, 0.04)
+SEEDS = range(int(os.environ.get("STREAMJOBS_STATE_SEEDS", "5")))
 BOTH = pytest.mark.parametrize("guarantee", ["exactly-once", "at-least-once"])
 
 Make = Callable[..., Counting]
@@ -68,12 +68,12 @@ def test_counts_go_on_after_a_restart_and_after_a_lost_disk(counting: Make, guar
 def test_kills_and_lost_disks_leave_every_count_right(
     counting: Make, guarantee: str, seed: int
 ) -> None:
-    run = counting(guarantee, seconds=0.01, seed=seed)
+    run = counting(guarantee, seconds=SECONDS, seed=seed)
     dice = random.Random(seed)
     run.send(RECORDS)
     for kill in range(1, KILLS + 1):
-        with run.worker() as worker:
-            goal = kill * RECORDS // (KILLS + 1)
+        with run.worker(STREAMJOBS_COMMIT_INTERVAL="0.1") as worker:
+            goal = kill * RECORDS // (KILLS + 2)
             wait_until(lambda goal=goal: run.committed > goal, what="it gets on")
             time.sleep(dice.uniform(0.0, 0.3))
             worker.send(signal.SIGKILL)
@@ -94,7 +94,7 @@ def test_three_processes_that_are_killed_and_frozen_leave_every_count_right(
 ) -> None:
     run = counting(guarantee, seconds=0.03)
     dice = random.Random(7)
-    run.send(RECORDS * 2 if LONG else RECORDS)
+    run.send(40_000 if LONG else 6_000)
     places = ["p0", "p1", "p2"]
     with ExitStack() as stack:
         crew = {place: stack.enter_context(run.worker(place)) for place in places}

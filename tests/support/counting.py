@@ -18,6 +18,7 @@ from streamjobs.state.codec import decode
 from streamjobs.state.entries import entry_key
 from tests.support.processes import Worker
 
+APP = "tests.support.state_app:app"
 PARTITIONS = 4
 SESSION = 3.0
 WITHIN = 90.0
@@ -48,6 +49,7 @@ class Counting:
         guarantee: of the app.
         seconds: what an attempt takes on average.
         seed: of the keys.
+        session: seconds until a member that is silent is given up.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Counting:
         guarantee: str,
         seconds: float = 0.0,
         seed: int = 0,
+        session: float = SESSION,
     ) -> None:
         self.topic = topic
         self.counts = f"{topic}.counts"
@@ -76,7 +79,10 @@ class Counting:
             "STREAMJOBS_PARTITIONS": str(PARTITIONS),
             "STREAMJOBS_THREADS": "16",
             "STREAMJOBS_CONSUMER_CONFIG": orjson.dumps(
-                {"session.timeout.ms": int(SESSION * 1000), "heartbeat.interval.ms": 500}
+                {
+                    "session.timeout.ms": int(session * 1000),
+                    "heartbeat.interval.ms": int(session * 1000 / 6),
+                }
             ).decode(),
             "STATE_TOPIC": topic,
             "STATE_SECONDS": str(seconds),
@@ -105,13 +111,22 @@ class Counting:
             producer.poll(0)
         assert producer.flush(30) == 0
 
+    def stranger(self) -> Producer:
+        """Somebody else's producer, with an open transaction."""
+        stranger = Producer(
+            {"bootstrap.servers": self._kafka, "transactional.id": f"stranger-{self.topic}"}
+        )
+        stranger.init_transactions(10)
+        stranger.begin_transaction()
+        return stranger
+
     # -- the processes -------------------------------------------------------------------------
 
-    def worker(self, place: str = "p0", *options: str, **env: str) -> Worker:
+    def worker(self, place: str = "p0", *options: str, app: str = APP, **env: str) -> Worker:
         """A process with that instance name and a state directory of its own."""
         self._lives += 1
         return Worker(
-            "tests.support.state_app:app",
+            app,
             *options,
             log=self.folder / f"{place}.{self._lives}.log",
             env={
@@ -135,10 +150,15 @@ class Counting:
     @property
     def committed(self) -> int:
         """The sum of the group's offsets."""
-        reader = self._reader(self.group)
+        return sum(self.offsets().values())
+
+    def offsets(self) -> dict[int, int]:
+        """Those of the group by partition, whoever is about to commit others."""
+        reader = self._reader(self.group, "read_uncommitted")
         try:
             places = [TopicPartition(self.topic, n) for n in range(PARTITIONS)]
-            return sum(max(0, each.offset) for each in reader.committed(places, timeout=10))
+            found = reader.committed(places, timeout=10)
+            return {each.partition: max(0, each.offset) for each in found}
         finally:
             reader.close()
 
@@ -153,6 +173,10 @@ class Counting:
             for message in self._read(self.counts)
             for value in (orjson.loads(message.value()),)
         ]
+
+    def values(self, topic: str) -> list[Any]:
+        """What was written to a topic and committed, from JSON."""
+        return [orjson.loads(message.value()) for message in self._read(topic)]
 
     def letters(self) -> list[Letter]:
         """The dead letters."""
@@ -169,15 +193,16 @@ class Counting:
         keys = {entry_key(key.encode(), "n"): key for key in set(self.sent.values())}
         return {keys[entry]: decode(value) for entry, value in entries.items()}
 
-    def _reader(self, group: str) -> Consumer:
+    def _reader(self, group: str, isolation: str = "read_committed") -> Consumer:
         return Consumer(
             {
                 "bootstrap.servers": self._kafka,
                 "group.id": group,
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 20,
             }
         )
 
@@ -192,7 +217,7 @@ class Counting:
             deadline = time.monotonic() + WITHIN
             while ends:
                 assert time.monotonic() < deadline, f"{topic} is not readable to its end: {ends}"
-                for message in reader.consume(5000, 0.5):
+                for message in reader.consume(5000, 0.1):
                     if message.error() is None:
                         yield message
                         continue

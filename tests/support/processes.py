@@ -33,6 +33,11 @@ class Worker:
             )
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """Everything it wrote so far."""
         return self._log.read_text(errors="replace")
