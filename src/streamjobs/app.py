@@ -31,13 +31,19 @@ from streamjobs.handlers import (
 )
 from streamjobs.jobs import Job
 from streamjobs.middleware import Around, Middleware
+from streamjobs.pipelines.pipeline import Pipeline, source_topic
 from streamjobs.policies import PartitionKeyType, VirtualPartitions
 from streamjobs.publisher import Publisher, Topics
 from streamjobs.routes import Topic
 from streamjobs.settings import Resolved, Settings, resolve
 from streamjobs.streams import Stream
+from streamjobs.tables import Table
 
 if TYPE_CHECKING:
+    from quixstreams.models import Topic as QuixTopic
+
+    from streamjobs.pipelines.composing import Composer
+    from streamjobs.pipelines.sinks import PipelineSinks
     from streamjobs.runtime import Runtime
 
 __all__ = ("App",)
@@ -84,8 +90,10 @@ class App:
         connection: Mapping[str, Any] | None = None,
         guarantee: Literal["at-least-once", "exactly-once"] | None = None,
         state_dir: str | None = None,
+        state_keep: float | None = None,
         transaction_timeout: float | None = None,
         commit_interval: float | None = None,
+        commit_records: int | None = None,
         shutdown_timeout: float | None = None,
         revoke_timeout: float | None = None,
         stall_after: float | None = None,
@@ -120,7 +128,10 @@ class App:
         self.breaker = breaker
         self.middleware: list[Middleware] = [ContextTravel(context), *_several(middleware)]
         self.around = Around(self.middleware)
-        self.topics: dict[str, Topic] = {}
+        self.pipelines: list[Pipeline[..., Any]] = []
+        self._declared: dict[str, Topic] = {}
+        self._uncomposed: list[Pipeline[..., Any]] = []
+        self.tables: dict[str, Table] = {}
         self.process_initializers: list[Callable[[], object]] = []
         self._lock = threading.RLock()
         self._overrides: dict[str, Any] = {}
@@ -133,8 +144,10 @@ class App:
             "connection": connection,
             "guarantee": guarantee,
             "state_dir": state_dir,
+            "state_keep": state_keep,
             "transaction_timeout": transaction_timeout,
             "commit_interval": commit_interval,
+            "commit_records": commit_records,
             "shutdown_timeout": shutdown_timeout,
             "revoke_timeout": revoke_timeout,
             "stall_after": stall_after,
@@ -297,6 +310,133 @@ class App:
 
         return declare
 
+    def pipeline(
+        self,
+        *sources: str | Stream[..., Any] | QuixTopic,
+        name: str | None = None,
+        virtual_partitions: VirtualPartitions | int | None = None,
+        retry: Retry | None = None,
+        on_failure: OnFailure | None = None,
+        dead_letter: DeadLetter | None = None,
+        breaker: Breaker | None = None,
+    ) -> Callable[[Callable[P, R]], Pipeline[P, R]]:
+        """Process the records of a topic with the operators of Quix Streams: the function gets its
+        `StreamingDataFrame` and builds on it. Called once, when the app starts.
+
+        Args:
+            sources: a topic's name (JSON values, keys of bytes), an `app.topic(...)` with
+                deserializers of its own, or a stream handler, whose return values flow in. The
+                function gets a dataframe for each.
+            name: what logs call it; the function's name if left out.
+            virtual_partitions, retry, on_failure, dead_letter, breaker: as for `stream`.
+
+        Raises:
+            ConfigurationError: the declaration cannot work; says why.
+
+        Example:
+            >>> @app.pipeline("readings")                                  # doctest: +SKIP
+            ... def averages(readings):
+            ...     means = readings.tumbling_window(60_000).mean().final()
+            ...     means.to_topic(app.topic("averages"))
+        """
+        if not sources or callable(sources[0]) and not isinstance(sources[0], Stream):
+            raise ConfigurationError("@app.pipeline(source): name the topic that it reads")
+
+        def declare(function: Callable[P, R]) -> Pipeline[P, R]:
+            pipeline = Pipeline(
+                function,
+                name=name or function.__name__,
+                sources=sources,
+                options=self._options(
+                    function,
+                    virtual_partitions=virtual_partitions,
+                    retry=retry,
+                    on_failure=on_failure,
+                    dead_letter=dead_letter,
+                    breaker=breaker,
+                    timeout=None,
+                    inline=True,
+                    process=False,
+                    state=False,
+                ),
+            )
+            for source in sources:
+                self._topic(source_topic(source)).set_pipeline(pipeline, source)
+            self.pipelines.append(pipeline)
+            self._uncomposed.append(pipeline)
+            return pipeline
+
+        return declare
+
+    def topic(self, name: str, **options: Any) -> QuixTopic:
+        """A topic as Quix has it, for `to_topic`, and for sources with deserializers.
+
+        Args:
+            name: the topic's.
+            options: Quix's: `value_serializer`, `value_deserializer`, `key_serializer`,
+                `key_deserializer`, `timestamp_extractor`.
+        """
+        return self._composer.topic(name, **options)
+
+    def table(self, topic: str, value: Any = "json") -> Table:
+        """The latest value of each key of a topic, for handlers and pipelines to look up: see
+        `Table`. Every process reads all of the topic before it handles its first record.
+
+        Args:
+            topic: whose; made as a compacted topic where it is missing.
+            value: "json" (default), "bytes", "str", a dataclass, a pydantic model or another type.
+
+        Raises:
+            ConfigurationError: the declaration cannot work; says why.
+
+        Example:
+            >>> carriers = app.table("carriers")                           # doctest: +SKIP
+            >>> carriers.get("AA", {}).get("name")                         # doctest: +SKIP
+        """
+        table = self.tables.setdefault(topic, Table(topic, value))
+        if table.value != value:
+            raise ConfigurationError(
+                f"table {topic!r} has value={table.value!r} already, and value={value!r} here: "
+                "let both use one of them"
+            )
+        return table
+
+    @cached_property
+    def _composer(self) -> Composer:
+        from streamjobs.pipelines.composing import Composer
+
+        return Composer(self.name)
+
+    @property
+    def topics(self) -> dict[str, Topic]:
+        """What is declared, by topic; those that pipelines make for themselves included.
+
+        Raises:
+            PipelineError: virtual partitions cannot run a pipeline; says why, and what to do.
+            ConfigurationError: the function of a pipeline raised.
+        """
+        with self._lock:
+            while self._uncomposed:
+                pipeline = self._uncomposed[0]
+                for composed in self._composer.compose(pipeline, self._is_alone(pipeline)):
+                    self._topic(composed.topic).compose(pipeline, composed)
+                del self._uncomposed[0]
+            return self._declared
+
+    @property
+    def sinks(self) -> PipelineSinks | None:
+        """Those that its pipelines write to, for one process; None if there are none."""
+        if not self.topics or not self.pipelines or not self._composer.host.sinks:
+            return None
+        from streamjobs.pipelines.sinks import PipelineSinks
+
+        return PipelineSinks(list(self._composer.host.sinks.values()))
+
+    def _is_alone(self, pipeline: Pipeline[..., Any]) -> bool:
+        """Whether each of its partitions is one order."""
+        topics = [self._topic(source_topic(source)) for source in pipeline.sources]
+        return all(topic.virtual_partitions.count == 1 for topic in topics)
+
     def process_initializer(self, function: Callable[[], R]) -> Callable[[], R]:
         """Call a function once in every worker process (`process=True`), before its first
         record: to load a model, open a connection, seed a generator. If it raises, the app stops.
@@ -315,7 +455,7 @@ class App:
     def _topic(self, name: str) -> Topic:
         if not name:
             raise ConfigurationError("a topic needs a name")
-        return self.topics.setdefault(name, Topic(name, self.dead_letter, self.breaker))
+        return self._declared.setdefault(name, Topic(name, self.dead_letter, self.breaker, self))
 
     def _options(
         self,
@@ -353,6 +493,16 @@ class App:
         for topic in self.topics.values():
             found.setdefault(topic.dead_letter_topic, []).append(topic.name)
         return found
+
+    @property
+    def repartition_topics(self) -> dict[str, list[str]]:
+        """The topics that `group_by` makes, and those whose records go to each."""
+        topics = self.topics.values()
+        return {
+            made.name: [topic.name for topic in topics if made.name in topic.outputs]
+            for made in topics
+            if made.is_made
+        }
 
     # -- settings and connections ------------------------------------------------------------
 
@@ -400,6 +550,16 @@ class App:
             return (
                 self.broker.address if self.settings.broker == "embedded" else self.settings.broker
             )
+
+    def shares_broker_with(self, other: App) -> bool:
+        """Whether both write to the same cluster in the same way."""
+        if other is self:
+            return True
+        address = self.broker_address
+        if address is None:
+            return self.broker is other.broker
+        mine, others = self.settings.connection, other.settings.connection
+        return address == other.broker_address and mine == others
 
     @property
     def publisher(self) -> Publisher:

@@ -13,16 +13,20 @@ __all__ = (
     "DeliveryTimeoutError",
     "EmitRefusedError",
     "FencedError",
+    "GroupActiveError",
     "InvalidArgumentsError",
     "LostCauseError",
     "MessageRefusedError",
     "PartitionerError",
+    "PipelineError",
     "PoisonRecordError",
     "RecordGoneError",
     "RemoteError",
     "SequencedRecordError",
     "SettingError",
+    "SinkError",
     "StreamjobsError",
+    "TableNotReadError",
     "TopicError",
     "TransactionError",
     "UndecodableRecordError",
@@ -39,6 +43,18 @@ class StreamjobsError(Exception):
 
 class ConfigurationError(StreamjobsError):
     """A declaration (app, job, stream, virtual partitions) that cannot work."""
+
+
+class PipelineError(ConfigurationError):
+    """A pipeline that virtual partitions cannot run; says why, and what to do instead."""
+
+
+class SinkError(StreamjobsError):
+    """A pipeline's sink cannot connect to where it writes."""
+
+
+class TableNotReadError(StreamjobsError):
+    """A table is looked up in a process that does not read it."""
 
 
 class SettingError(ConfigurationError):
@@ -87,6 +103,20 @@ class FencedError(TransactionError):
     """A transactional producer that can do nothing more: another one has its id now, or its
     transaction was open for too long. A new one can go on, from what it reads.
     """
+
+
+class GroupActiveError(StreamjobsError):
+    """Something that only a group without members allows.
+
+    Args:
+        group: the app's name.
+    """
+
+    def __init__(self, group: str) -> None:
+        super().__init__(
+            f"group {group!r} has members: stop all processes of the app. One that was killed "
+            "counts as a member until its session is over (session.timeout.ms, 45 s by default)"
+        )
 
 
 class MessageRefusedError(DeliveryError):

@@ -16,7 +16,7 @@ from streamjobs.middleware import Around
 from streamjobs.timeouts import await_within, refuse_late
 from streamjobs.values import SeveralValues, decoder_for
 
-__all__ = ("Stream",)
+__all__ = ("Stream", "takes_context")
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -50,8 +50,9 @@ class Stream(Generic[P, R_co]):
         self.options = options
         self.timeout = options.timeout
         self.around = around
+        self.feeds_pipeline = False
         self._decode = decoder_for(value, topic)
-        self._takes_context = _takes_context(name, function)
+        self._takes_context = takes_context(name, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         return self.function(*args, **kwargs)
@@ -109,18 +110,21 @@ class Stream(Generic[P, R_co]):
         return function(value, piece.context)
 
     def _output(self, piece: Slice, result: Any) -> None:
-        """What the handler returned goes to its `to` topic."""
+        """What the handler returned goes to its `to` topic, and into its pipeline."""
         if result is None:
             return
         refuse_coroutine(result)
-        if self.to is None:
+        if self.to is None and not self.feeds_pipeline:
             return
         if piece.context is None:
             piece.context = Context(piece, piece.current)
-        piece.context.emit(self.to, result)
+        if self.to is not None:
+            piece.context.emit(self.to, result)
+        if self.feeds_pipeline:
+            piece.context.flow_on(result)
 
 
-def _takes_context(name: str, function: Callable[..., Any]) -> bool:
+def takes_context(name: str, function: Callable[..., Any]) -> bool:
     """Whether the handler has a second parameter.
 
     Raises:

@@ -80,6 +80,14 @@ class WriteBackCache:
         """Whether a change of this key is merged and not in the store yet. From the owner only."""
         return key in self._dirty.changes or any(key in cut.changes for cut in self._cuts)
 
+    def pending(self) -> Iterator[bytes]:
+        """The keys whose changes are merged and maybe not in the store yet. From any thread, and
+        before it looks into the store: so a change that goes there meanwhile is found.
+        """
+        yield from list(self._dirty.changes)  # in one go: the owner changes it meanwhile
+        for cut in reversed(self._cuts):
+            yield from list(cut.changes)
+
     def merge(self, changes: Changes) -> None:
         """What a successful attempt changed."""
         self._dirty.merge(changes)

@@ -123,9 +123,10 @@ class MemoryStorePartition(StorePartition):
         self, first: bytes, end: bytes | None, backwards: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         values = self._contents.values
-        keys = [key for key in values if first <= key and (end is None or key < end)]
+        keys = [key for key in list(values) if first <= key and (end is None or key < end)]
         for key in sorted(keys, reverse=backwards):
-            yield key, values[key]
+            if (value := values.get(key)) is not None:  # another thread may write meanwhile
+                yield key, value
 
     def write(self, changes: Changes, changelog_offset: int | None) -> None:
         for chunk in chunks(changes, self._disk.chunk_entries):

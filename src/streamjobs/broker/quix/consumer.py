@@ -135,7 +135,7 @@ class QuixConsumer(Consumer):
             elif place in self._starts or message.error() is not None:
                 kept.append(message)
         for place in again:
-            self._client.read_from(place, self._starts[place])
+            self._read_from(place, self._starts[place])
         return kept
 
     def _without_errors(self, messages: list[Any]) -> list[Any]:
@@ -178,7 +178,7 @@ class QuixConsumer(Consumer):
             if origin < wanted:
                 self._listener.on_lost([place])
             self._starts[place] = origin
-            self._client.read_from(place, origin)
+            self._read_from(place, origin)
             if origin < wanted:
                 self._listener.on_assigned([Assigned(place, origin, "")])
 
@@ -195,7 +195,7 @@ class QuixConsumer(Consumer):
             return None
         try:
             [assigned] = self._client.positions([partition])
-            self._client.read_from(partition, assigned.offset)
+            self._read_from(partition, assigned.offset)
         except KafkaException as error:
             raise unavailable(self._address, error, self._watch.reason) from None
         self._starts[partition] = assigned.offset
@@ -236,12 +236,21 @@ class QuixConsumer(Consumer):
         self._fresh.update(each.partition for each in assigned)
         self._listener.on_assigned(assigned)
 
+    def _read_from(self, place: TopicPartition, offset: int) -> None:
+        """Forget what is fetched of this partition and go on at the offset."""
+        if self._eager:
+            others = [each for each in self._positions() if (each.topic, each.partition) != place]
+            self._client.assign([*others, Offset(*place, offset)])
+        else:
+            self._client.read_from(place, offset)
+
     def _positions(self) -> list[Any]:
         """Where those are that were assigned before: a whole assignment replaces the last one."""
         positions = self._client.position([Offset(*place) for place in self._starts])
         return [
-            Offset(at.topic, at.partition, max(at.offset, self._starts[at.topic, at.partition]))  # type: ignore[index]  # a tuple equals the named one
+            Offset(*place, max(at.offset, self._starts[place]))
             for at in positions
+            for place in [TopicPartition(at.topic, at.partition)]
         ]
 
     def _on_revoke(self, _client: Any, partitions: Sequence[Any]) -> None:
