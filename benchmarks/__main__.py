@@ -1,16 +1,18 @@
 """`python -m benchmarks` is `speedup`, on a broker in memory if it is given none;
 `python -m benchmarks failures` says what failing keys cost the others, on a Kafka, and
-`python -m benchmarks checkpoint` what a large checkpoint costs those who go on meanwhile.
+`python -m benchmarks checkpoint` what a large checkpoint costs those who go on meanwhile;
+`python -m benchmarks pipelines` compares with plain Quix Streams.
 """
 
 import sys
 
-from benchmarks import checkpoint, failures, speedup
+from benchmarks import checkpoint, failures, pipelines, speedup
 
 BENCHMARKS = {
     "speedup": speedup.main,
     "failures": failures.main,
     "checkpoint": checkpoint.main,
+    "pipelines": pipelines.main,
 }
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from streamjobs.errors import ConfigurationError, PipelineError
 from streamjobs.pipelines.captured import captured
 from streamjobs.pipelines.decoding import rows_of
 from streamjobs.pipelines.host import Host
+from streamjobs.pipelines.lookups import TableLookup
 from streamjobs.pipelines.parallel import Parallel
 from streamjobs.pipelines.partition_wide import refuse_what_is_partition_wide
 from streamjobs.pipelines.pipeline import Pipeline, Source
-from streamjobs.pipelines.quix import Stream, StreamingDataFrame, Topic
+from streamjobs.pipelines.quix import BaseSink, Stream, StreamingDataFrame, Topic
 from streamjobs.pipelines.stage import Executor, Flow, Inline
 from streamjobs.streams import Stream as StreamHandler
 
@@ -36,6 +37,8 @@ class Composed:
         outputs: the topics that they write to.
         is_made: whether `group_by` made the topic.
         stage: the name of its parallel stage, if it has one.
+        sinks: what kinds of sinks they write to.
+        tables: the topics of the tables that they look up.
     """
 
     topic: str
@@ -47,6 +50,8 @@ class Composed:
     outputs: Sequence[str]
     is_made: bool
     stage: str | None = None
+    sinks: Sequence[str] = ()
+    tables: Sequence[str] = ()
 
 
 class Composer:
@@ -122,6 +127,7 @@ class Composer:
         if not alone:
             for part in parts:
                 refuse_what_is_partition_wide(pipeline.name, part)
+        held = [each for part in parts for each in captured(part)]
         execute = _executor(root)
         rows = rows_of(host.topics.non_changelog_topics[topic])
         kind: ExecutionKind | None = "inline"
@@ -147,11 +153,11 @@ class Composer:
             downstream,
             self._stores(topic),
             host.together.get(topic, frozenset()),
-            sorted(
-                {each.name for part in parts for each in captured(part) if isinstance(each, Topic)}
-            ),
+            sorted({each.name for each in held if isinstance(each, Topic)}),
             topic in host.topics.repartition_topics,
             None if stage is None else stage[0].name,
+            sorted({type(each).__name__ for each in held if isinstance(each, BaseSink)}),
+            sorted({each.topic for each in held if isinstance(each, TableLookup)}),
         )
 
     def _stores(self, topic: str) -> dict[str, str]:

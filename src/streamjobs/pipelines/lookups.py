@@ -38,6 +38,11 @@ class TableLookup(BaseLookup[TableField]):
     def __init__(self, table: Table) -> None:
         self._table = table
 
+    @property
+    def topic(self) -> str:
+        """Whose values they are."""
+        return self._table.topic
+
     def join(
         self,
         fields: Mapping[str, TableField],

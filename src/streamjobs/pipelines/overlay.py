@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 from streamjobs.pipelines.quix import Marker, PartitionTransactionCache
 
 __all__ = ("Overlay", "flat")
 
-REMEMBERED: Final = 5_000
+REMEMBERED: Final = 20_000
 """Changes that stay here at least; beyond that, those that the store has are forgotten."""
 
 _Place = tuple[str, bytes]
 """A column family and a key of it."""
 
+_Families = dict[str, bytes]
 
-@lru_cache(maxsize=64)
-def _family(name: str) -> bytes:
-    return b"" if name == "default" else name.encode() + b"\0"
+
+class _Prefixes(_Families):
+    """What stands before the keys of a column family, made when it is first asked for."""
+
+    def __missing__(self, family: str) -> bytes:
+        prefix = self[family] = b"" if family == "default" else family.encode() + b"\0"
+        return prefix
+
+
+_PREFIXES: Final = _Prefixes()
 
 
 def flat(family: str, key: bytes) -> bytes:
     """A key of one of Quix's column families, as a key of our store, which has only one."""
-    return _family(family) + key
+    return _PREFIXES[family] + key
 
 
 class Overlay(PartitionTransactionCache):
@@ -41,43 +47,48 @@ class Overlay(PartitionTransactionCache):
         super().__init__()
         self._is_stored = is_stored
         self._before: dict[_Place, tuple[bytes, bytes | Marker]] = {}
-        self._remembered: deque[tuple[_Place, bytes]] = deque()
+        self._remembered: dict[_Place, bytes] = {}
+        self._enough = REMEMBERED
 
     # What Quix calls.
 
     def get(self, key: bytes, prefix: bytes, cf_name: str = "default") -> bytes | Marker:
+        """Quix's own makes room for every prefix that it is asked for, and keeps it."""
         if key in self._deleted[cf_name]:
             return Marker.DELETED
-        of_prefix = self._updated[cf_name].get(prefix)  # Quix would leave an entry for each prefix
+        of_prefix = self._updated[cf_name].get(prefix)
         return Marker.UNDEFINED if of_prefix is None else of_prefix.get(key, Marker.UNDEFINED)
 
     def set(self, key: bytes, value: bytes, prefix: bytes, cf_name: str = "default") -> None:
-        self._note(key, prefix, cf_name)
-        super().set(key, value, prefix, cf_name)
+        place = (cf_name, key)
+        if place not in self._before:
+            self._before[place] = (prefix, self.get(key, prefix, cf_name))
+        self._updated[cf_name][prefix][key] = value
+        self._deleted[cf_name].discard(key)
+        self._empty = False
 
     def delete(self, key: Any, prefix: bytes, cf_name: str = "default") -> None:
-        self._note(key, prefix, cf_name)
-        super().delete(key, prefix, cf_name)
-
-    def _note(self, key: bytes, prefix: bytes, family: str) -> None:
-        place = (family, key)
+        place = (cf_name, key)
         if place not in self._before:
-            self._before[place] = (prefix, self.get(key, prefix, family))
+            self._before[place] = (prefix, self.get(key, prefix, cf_name))
+        super().delete(key, prefix, cf_name)
 
     # What we call.
 
     def keep(self) -> dict[bytes, bytes | None]:
         """The attempt succeeded: what it changed, by our keys; None deletes."""
-        if not self._before:
+        before = self._before
+        if not before:
             return {}
-        before, self._before = self._before, {}
         changes: dict[bytes, bytes | None] = {}
-        for (family, key), (prefix, _) in before.items():
-            value = self.get(key, prefix, family)
-            changes[flat(family, key)] = value if isinstance(value, bytes) else None
-            self._remembered.append(((family, key), prefix))
-        if len(self._remembered) > REMEMBERED:
-            self._forget(2 * len(changes))
+        updated, remembered = self._updated, self._remembered
+        for place, (prefix, _) in before.items():
+            family, key = place
+            changes[_PREFIXES[family] + key] = updated[family][prefix].get(key)
+            remembered[place] = prefix
+        self._before = {}
+        if len(remembered) > self._enough:
+            self._forget()
         return changes
 
     def undo(self) -> None:
@@ -90,18 +101,17 @@ class Overlay(PartitionTransactionCache):
             elif isinstance(value, bytes):
                 self._updated[family][prefix][key] = value
 
-    def _forget(self, count: int) -> None:
-        """The oldest ones, where the store answers as well: a few at a time."""
-        for _ in range(count):
-            (family, key), prefix = entry = self._remembered.popleft()
+    def _forget(self) -> None:
+        """All where the store answers as well. What stays has to double before the next time, so
+        each change is looked at about once.
+        """
+        for place, prefix in list(self._remembered.items()):
+            family, key = place
             value = self.get(key, prefix, family)
-            if value is Marker.UNDEFINED:
-                continue  # forgotten already: it was here twice
-            stored = value if isinstance(value, bytes) else None
-            if self._is_stored(flat(family, key), stored):
+            if self._is_stored(flat(family, key), value if isinstance(value, bytes) else None):
                 self._drop(family, key, prefix)
-            else:
-                self._remembered.append(entry)
+                del self._remembered[place]
+        self._enough = max(REMEMBERED, 2 * len(self._remembered))
 
     def _drop(self, family: str, key: bytes, prefix: bytes) -> None:
         self._deleted[family].discard(key)

@@ -61,7 +61,8 @@ class ParallelStage:
     """The function of a parallel stage."""
 
     def __init__(self, handler: Callable[..., Any]) -> None:
-        self.name = getattr(handler, "__name__", None) or type(handler).__name__
+        name = getattr(handler, "__name__", None) or type(handler).__name__
+        self.name = name if name.isidentifier() else "parallel"  # stores are named for it
         self.handler = handler
         self.kind: ExecutionKind = "asyncio" if inspect.iscoroutinefunction(handler) else "threads"
         if inspect.isfunction(handler):

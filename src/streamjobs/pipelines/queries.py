@@ -89,7 +89,10 @@ class PipelineStore:
 
     def _window(self) -> Window:
         host, store = self._host, self._store
-        roots = [*host.registry._registry.values(), *(behind for _, behind in host.parallel.values())]
+        roots = [
+            *host.registry._registry.values(),
+            *(behind for _, behind in host.parallel.values()),
+        ]
         for root in roots:
             for each in captured(root):
                 if isinstance(each, Window) and each.name == store.name:

@@ -32,6 +32,7 @@ from quixstreams.state.rocksdb.cache import Cache
 from quixstreams.state.rocksdb.timestamped import TimestampedPartitionTransaction
 from quixstreams.state.rocksdb.transaction import RocksDBPartitionTransaction
 from quixstreams.state.rocksdb.windowed.transaction import WindowedRocksDBPartitionTransaction
+from quixstreams.state.serialization import deserialize, serialize
 from quixstreams.utils.json import dumps, loads
 
 __all__ = (
@@ -65,8 +66,10 @@ __all__ = (
     "TopicManager",
     "Window",
     "WindowedRocksDBPartitionTransaction",
+    "deserialize",
     "dumps",
     "loads",
     "message_context",
+    "serialize",
     "set_message_context",
 )

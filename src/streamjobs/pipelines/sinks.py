@@ -48,7 +48,7 @@ class PipelineSinks(Sinks):
             if isinstance(sink, BatchingSink):
                 sink._batches.clear()  # of a process before, in a test
             try:
-                sink.start()
+                sink.start()  # type: ignore[no-untyped-call]
             except MemoryError:
                 raise
             except Exception as error:
@@ -83,12 +83,12 @@ class PipelineSinks(Sinks):
             try:
                 if number in self._refused:
                     raise self._refused[number]
-                sink.flush()
+                sink.flush()  # type: ignore[no-untyped-call]
             except MemoryError:
                 raise
             except SinkBackpressureError as pressure:
                 for each in self._waiting.values():
-                    each.on_paused()
+                    each.on_paused()  # type: ignore[no-untyped-call]
                 log.warning("a sink wants a pause", sink=_name(sink), seconds=pressure.retry_after)
                 return f"{_name(sink)} wants a pause", pressure.retry_after
             except Exception as error:
@@ -107,7 +107,7 @@ class PipelineSinks(Sinks):
         self._unflushed.pop(generation, None)
         for sink in self._sinks:
             if isinstance(sink, BatchingSink):
-                sink._batches.pop(generation.partition, None)  # type: ignore[call-overload]
+                sink._batches.pop(generation.partition, None)
 
     def close(self) -> None:
         """Let those that can clean up do so."""

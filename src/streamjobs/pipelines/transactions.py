@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import ref
@@ -17,8 +17,10 @@ from streamjobs.pipelines.quix import (
     RocksDBPartitionTransaction,
     TimestampedPartitionTransaction,
     WindowedRocksDBPartitionTransaction,
+    deserialize,
     dumps,
     loads,
+    serialize,
 )
 from streamjobs.state.errors import StateNeedsKeyError
 
@@ -76,9 +78,9 @@ class View:
         return not cache.is_pending(key) and cache.store.get(key) == value
 
 
-def _after(family: bytes) -> bytes | None:
-    """The first key behind those of a column family; None where nothing is."""
-    return family[:-1] + b"\1" if family else None
+def _after(family: bytes) -> bytes:
+    """The first key behind those of a column family."""
+    return family[:-1] + b"\1"
 
 
 class StoreTransaction:
@@ -87,10 +89,67 @@ class StoreTransaction:
     _counter: int | None
     _update_cache: PartitionTransactionCache
 
+    _serialize_key: Callable[[Any, bytes], bytes]
+
     def _take_over(self, view: View) -> None:
+        self._view = view
         self._update_cache = self._overlay = Overlay(view.is_stored)
         self._caches = [each for each in vars(self).values() if isinstance(each, Cache)]
         self._counted: int | None = None
+
+    # Quix's own do the same, and look at each step whether the transaction is still open, and
+    # whether the store has yet to change over to times to live: half of what a record takes.
+
+    def get(
+        self,
+        key: Any,
+        prefix: bytes,
+        default: Any = None,
+        cf_name: str = "default",
+        timestamp: int | None = None,
+    ) -> Any:
+        """The value, or the default."""
+        data = self._get_bytes(key, prefix, cf_name)
+        if data is Marker.DELETED or data is Marker.UNDEFINED:
+            return default
+        return deserialize(data, loads)
+
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        prefix: bytes,
+        cf_name: str = "default",
+        timestamp: int | None = None,
+        ttl: timedelta | None = None,
+    ) -> None:
+        """Keep a value."""
+        self.set_bytes(key, serialize(value, dumps), prefix, cf_name, timestamp, ttl)
+
+    def set_bytes(
+        self,
+        key: Any,
+        value: bytes,
+        prefix: bytes,
+        cf_name: str = "default",
+        timestamp: int | None = None,
+        ttl: timedelta | None = None,
+    ) -> None:
+        """Keep a value that is bytes already."""
+        if ttl is not None:
+            raise PipelineError(
+                "state.set(ttl=...) inside of a pipeline has a clock that is the whole "
+                "partition's: here keys run ahead of each other, and one would let the values of "
+                "another expire. Use a stream handler's ctx.state, whose ttl belongs to the value"
+            )
+        self._overlay.set(self._serialize_key(key, prefix), value, prefix, cf_name)
+
+    def _get_bytes(
+        self, key: Any, prefix: bytes, cf_name: str = "default", timestamp: int | None = None
+    ) -> Any:
+        place = self._serialize_key(key, prefix)
+        found = self._overlay.get(place, prefix, cf_name)
+        return self._view.get(place, cf_name) if found is Marker.UNDEFINED else found
 
     def keep(self) -> dict[bytes, bytes | None]:
         """The attempt succeeded: what it changed."""
@@ -125,14 +184,6 @@ class Plain(StoreTransaction, RocksDBPartitionTransaction):
                 "key where it is written, or filter such records out before"
             )
         return super().as_state(prefix, timestamp)
-
-    def set(self, key: Any, value: Any, prefix: bytes, *args: Any, **options: Any) -> None:
-        _refuse_ttl(options.get("ttl"))
-        super().set(key, value, prefix, *args, **options)
-
-    def set_bytes(self, key: Any, value: bytes, prefix: bytes, *args: Any, **options: Any) -> None:
-        _refuse_ttl(options.get("ttl"))
-        super().set_bytes(key, value, prefix, *args, **options)
 
 
 class Aggregates(Plain):
@@ -177,12 +228,3 @@ class Timestamped(StoreTransaction, TimestampedPartitionTransaction):
         late += [key for key, _ in self._partition.iter_items(begin, end)]
         for key in late:
             self._update_cache.delete(key, prefix)
-
-
-def _refuse_ttl(ttl: timedelta | None) -> None:
-    if ttl is not None:
-        raise PipelineError(
-            "state.set(ttl=...) inside of a pipeline has a clock that is the whole partition's: "
-            "here keys run ahead of each other, and one would let the values of another expire. "
-            "Use a stream handler's ctx.state, whose ttl belongs to the value"
-        )
