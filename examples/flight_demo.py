@@ -26,7 +26,7 @@ from rich.table import Table
 from examples.flight_check import Report, check
 from examples.flight_recorder import FlightRecorder
 from examples.flights import Flight, enqueue, read_flights
-from streamjobs import App, VirtualPartitions
+from streamjobs import App, Receipt, VirtualPartitions
 
 BLOCK: Final = 250
 AHEAD: Final = 5_000
@@ -84,7 +84,7 @@ class Trial:
 
     def _feed(self) -> Iterator[int]:
         """Enqueue in step with the work; yields how much is done, until all is or nothing moves."""
-        receipts = []
+        receipts: list[Receipt] = []
         done, moved = 0, time.monotonic()
         while done < len(self.flights):
             if len(receipts) < min(done + AHEAD, len(self.flights)):

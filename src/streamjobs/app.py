@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from quixstreams.models import Topic as QuixTopic
 
     from streamjobs.pipelines.composing import Composer
+    from streamjobs.pipelines.host import Host
     from streamjobs.pipelines.sinks import PipelineSinks
+    from streamjobs.queries import Queries
     from streamjobs.runtime import Runtime
 
 __all__ = ("App",)
@@ -132,6 +134,7 @@ class App:
         self._declared: dict[str, Topic] = {}
         self._uncomposed: list[Pipeline[..., Any]] = []
         self.tables: dict[str, Table] = {}
+        self.queries: Queries | None = None
         self.process_initializers: list[Callable[[], object]] = []
         self._lock = threading.RLock()
         self._overrides: dict[str, Any] = {}
@@ -400,6 +403,45 @@ class App:
                 "let both use one of them"
             )
         return table
+
+    def query(
+        self, store: str, key: Any, *, topic: str | None = None, partition: int | None = None
+    ) -> Any:
+        """Read state of this process from outside of a handler, in any thread: in a web server that
+        runs beside the app, say. It has all that is merged, which is a little more than what is
+        committed: after a crash, that much may be gone, and comes again.
+
+        Args:
+            store: of `ctx.state` "default", or the name that the handler declares: returns a
+                `ReadOnlyState` with `get` and `exists`. So does "default" of `apply(stateful=True)`
+                in a pipeline. The name of an aggregate (`count`, ...): its value, None where the
+                key has none. The `name=` of a window: a list of the key's windows that are open,
+                each as `current()` would emit it, with `start`, `end` and `value`.
+            key: the ordering key; in a pipeline the key as its operators see it.
+            topic: whose store; may be left out where no other topic has one of that name.
+            partition: the key's; left out, it is where Kafka's default partitioner puts the key.
+
+        Raises:
+            KeyElsewhereError: the key's partition is in another process; says what is here.
+            QueryError: there is no such store, the app does not run here, or the store is being
+                restored, or is going away.
+
+        Example:
+            >>> app.query("count", "ada", topic="visits")                  # doctest: +SKIP
+        """
+        from streamjobs.queries import QueryError
+
+        queries = self.queries
+        if queries is None:
+            raise QueryError(
+                f"app {self.name!r} does not run in this process: queries read what it has"
+            )
+        return queries.ask(store, key, topic, partition)
+
+    @property
+    def pipeline_host(self) -> Host:
+        """What runs the operators of its pipelines."""
+        return self._composer.host
 
     @cached_property
     def _composer(self) -> Composer:

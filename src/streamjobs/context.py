@@ -13,6 +13,7 @@ from streamjobs import headers as header_names
 from streamjobs.broker.ports import Message
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.slices import RUNNING, Slice
+from streamjobs.engine.store_views import view_of
 from streamjobs.errors import (
     AttemptInterruptedError,
     AttemptTimeoutError,
@@ -77,7 +78,7 @@ class Context:
             self.began = time.monotonic()
             self._deadline = self.began + timeout
         self.record: Record = piece.records[index]
-        self.attempt = piece.attempt(index)
+        self.attempt = piece.attempts.get(index, 1) if piece.attempts else 1
         self.job = job
         self.effects: Effects | None = None
 
@@ -95,22 +96,27 @@ class Context:
 
     def store(self, name: str | None = None) -> State:
         """The same of a store by its name, for handlers that declare several."""
-        piece, index = self._slice, self._index
-        route = piece.generation.route
-        stores = list(route.changelogs)
-        store = name or (stores[0] if stores else "")
-        if store not in route.changelogs:
-            return UnusableState(not_declared(route.name_of(self.record), name, stores))
-        if self.effects is None:
-            self.effects = Effects()
-        order = piece.orders[index]
-        return State(
-            self._ordering_key() if order is not self.record else None,
-            self._reader_of(store),
-            self.effects.changes.setdefault(store, {}),
-            route.wall,
-            route.largest(route.changelogs[store]),
-        )
+        piece = self._slice
+        view = piece.views.get(name)
+        if view is None:
+            view = piece.views[name] = view_of(piece, name)
+        store, read, now, limit = view
+        if store is None:
+            return self._no_store(name)
+        effects = self.effects
+        if effects is None:
+            effects = self.effects = Effects()
+        changes = effects.changes
+        writes = changes.get(store)
+        if writes is None:
+            writes = changes[store] = {}
+        is_ordered = piece.orders[self._index] is not self.record
+        return State(self._ordering_key() if is_ordered else None, read, writes, now, limit)
+
+    def _no_store(self, name: str | None) -> State:
+        route = self._slice.generation.route
+        handler = route.name_of(self.record)
+        return UnusableState(not_declared(handler, name, list(route.changelogs)))
 
     def state_for(self, kind: type[T], name: str | None = None) -> TypedState[T]:
         """One value of `ctx.state` as a pydantic model, a dataclass or another type.
@@ -124,19 +130,6 @@ class Context:
     def _ordering_key(self) -> bytes | None:
         ordering_key = self._slice.generation.route.ordering_key
         return self.record.key if ordering_key is None else ordering_key(self.record)
-
-    def _reader_of(self, store: str) -> Callable[[bytes], bytes | None]:
-        """Earlier attempts of the same slice first, then what is merged, then the store."""
-        piece = self._slice
-        merged = piece.generation.stores[store]
-
-        def read(key: bytes) -> bytes | None:
-            earlier = piece.changes.get(store)
-            if earlier is not None and key in earlier:
-                return earlier[key]
-            return merged.get(key)
-
-        return read
 
     @property
     def app(self) -> Any:

@@ -48,6 +48,8 @@ class Handler:
         parallel: the parallel stage in the middle of a pipeline, if it has one.
         writes: the topics that it is known to write to; `ctx.emit` and `enqueue` may name others.
         stores: the names of the stores that it may use.
+        sinks: what kinds of sinks a pipeline writes to.
+        tables: the topics of the tables that a pipeline looks up; functions may read others.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Handler:
     parallel: Stage | None
     writes: Sequence[str]
     stores: Sequence[str]
+    sinks: Sequence[str] = ()
+    tables: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +104,17 @@ class TopicDescription:
 
 @dataclass(frozen=True, slots=True)
 class AppDescription:
-    """An app: its name, which is its consumer group's, and the topics that it reads."""
+    """An app.
+
+    Attributes:
+        app: its name, which is its consumer group's.
+        topics: those whose records it handles.
+        tables: the topics that every process reads as tables.
+    """
 
     app: str
     topics: Sequence[TopicDescription]
+    tables: Sequence[str]
 
 
 def describe(app: App) -> AppDescription:
@@ -112,8 +123,8 @@ def describe(app: App) -> AppDescription:
     Raises:
         ConfigurationError: a pipeline cannot be built; says why.
     """
-    topics = app.topics.values()
-    return AppDescription(app.name, [_topic(topic, app.name) for topic in topics])
+    topics = [_topic(topic, app.name) for topic in app.topics.values()]
+    return AppDescription(app.name, topics, [*app.tables])
 
 
 def _topic(topic: Topic, group: str) -> TopicDescription:
@@ -150,4 +161,13 @@ def _pipeline(name: str, built: Composed) -> Handler:
     stage = None
     if built.stage is not None and built.kind is not None:
         stage = Stage(built.stage, built.kind)
-    return Handler(name, "pipeline", "inline", stage, list(built.outputs), list(built.stores))
+    return Handler(
+        name,
+        "pipeline",
+        "inline",
+        stage,
+        list(built.outputs),
+        list(built.stores),
+        list(built.sinks),
+        list(built.tables),
+    )

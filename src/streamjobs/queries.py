@@ -10,6 +10,7 @@ from streamjobs.engine.generation import Generation
 from streamjobs.errors import StreamjobsError
 from streamjobs.partitioning import key_bytes, partition_for
 from streamjobs.state.cache import WriteBackCache
+from streamjobs.state.errors import StateClosedError
 from streamjobs.state.view import State
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ class ReadOnlyState:
         get, exists: what answers.
     """
 
-    def __init__(
-        self, get: Callable[[str, Any], Any], exists: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, get: Callable[[str, Any], Any], exists: Callable[[str], bool]) -> None:
         self._get = get
         self._exists = exists
 
@@ -98,21 +97,23 @@ class Queries:
 
             found = PipelineStore(self._app.pipeline_host, topic, name)
             raw = found.raw_key(key)
-            return found.read(self._cache(topic, name, key, raw, partition), key)
+            cache = self._cache(topic, name, key, raw, partition)
+            try:
+                return found.read(cache, key)
+            except StateClosedError as error:
+                raise QueryError(f"the partition of key {key!r} has gone: ask again") from error
         raw = _needed(key_bytes(key))
         state = State(raw, self._cache(topic, name, key, raw, partition).get, {})
         return ReadOnlyState(state.get, state.exists)
 
     def _find(self, store: str, topic: str | None) -> tuple[str, str]:
         """The topic and the full name of the store."""
-        everything = [(each.name, name) for each in self._app.topics.values() for name in each.stores]
-        found = [
-            (each, name)
-            for each, name in everything
-            if (name == store or name.endswith(f".{store}")) and topic in (None, each)
+        everything = [
+            (each.name, name) for each in self._app.topics.values() for name in each.stores
         ]
-        exact = [each for each in found if each[1] == store]
-        found = exact if len(exact) == 1 and topic is not None else found
+        here = [each for each in everything if topic in (None, each[0])]
+        exact = [each for each in here if each[1] == store]
+        found = exact or [each for each in here if _may_mean(store, each[1])]
         if len(found) == 1:
             return found[0]
         if not found:
@@ -122,7 +123,9 @@ class Queries:
                 f"app has {known or 'none'}"
             )
         several = ", ".join(f"{name!r} of {each!r}" for each, name in sorted(found))
-        raise QueryError(f"store {store!r} may be {several}: say which with its full name and topic=")
+        raise QueryError(
+            f"store {store!r} may be {several}: say which with its full name and topic="
+        )
 
     def _cache(
         self, topic: str, store: str, key: Any, raw: bytes, partition: int | None
@@ -143,6 +146,14 @@ class Queries:
         if cache is None:
             raise QueryError(f"store {store!r} of {place} is being restored: ask again in a moment")
         return cache
+
+
+def _may_mean(asked: str, name: str) -> bool:
+    """Whether this is a store's name without the stream before it, and without what Quix puts
+    behind the name of a window.
+    """
+    own = name.rpartition(".")[2]
+    return own == asked or own.startswith(f"{asked}_")
 
 
 def _needed(key: bytes | None) -> bytes:

@@ -34,6 +34,7 @@ from streamjobs.failures.sequence import LetterLog
 from streamjobs.logs import LogEvents
 from streamjobs.middleware import Guarded
 from streamjobs.publisher import EnsuringProducer, Topics
+from streamjobs.queries import Queries
 from streamjobs.state.keeper import StateKeeper
 from streamjobs.state.memory import MemoryStores
 from streamjobs.state.store import Stores
@@ -120,6 +121,7 @@ class Runtime:
                 return self._work(owner, until_idle)
         finally:
             workers.close()
+            self._app.queries = None
             if self._sinks is not None:
                 self._sinks.close()
             if self._following is not None:
@@ -246,6 +248,8 @@ class Runtime:
         )
         self._consumer = broker.consumer(options, owner)
         owner.attach(self._consumer)
+        generations = owner.scheduler.generations
+        self._app.queries = Queries(self._app, generations, self._topics.partitions)
         return owner
 
     @property

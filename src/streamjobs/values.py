@@ -14,7 +14,7 @@ from streamjobs.broker.quix.values import is_deserializer
 from streamjobs.errors import ConfigurationError, UndecodableRecordError
 from streamjobs.record import Record
 
-__all__ = ("Decoder", "decoder_for", "encode_value")
+__all__ = ("Decoder", "decoder_for", "encode_rich", "encode_value")
 
 Decoder = Callable[[Record], Any]
 """The value of a record. Raises UndecodableRecordError."""
@@ -33,11 +33,15 @@ def encode_value(value: Any) -> bytes | None:
     try:
         return orjson.dumps(value)
     except TypeError:
-        return _encode_rich(value)
+        return encode_rich(value)
 
 
-def _encode_rich(value: Any) -> bytes:
-    """What orjson does not know: pydantic models, Decimal, bytes inside (as base64), sets, ..."""
+def encode_rich(value: Any) -> bytes:
+    """What orjson does not know: pydantic models, Decimal, bytes inside (as base64), sets, ...
+
+    Raises:
+        TypeError: the value has no JSON form.
+    """
     try:
         return to_json(value, bytes_mode="base64", inf_nan_mode="strings")
     except (PydanticSerializationError, ValueError) as error:

@@ -1,5 +1,6 @@
 """The examples run, and what they claim is checked by them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -45,6 +46,32 @@ def test_payments_fail_are_given_up_and_replayed_in_order() -> None:
     assert "5 letters replayed" in output
     assert "40 paid. eve's were made in this order: [2, 10, 18, 26, 34]" in output
     assert "The order of each account was kept: yes" in output
+
+
+def test_the_ledger_has_each_entry_once_after_crashes() -> None:
+    process = start("examples.ledger_sqlite", "demo", "--flights", "2000")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert output.count("a crash, with") == 2
+    assert "2,000 entries: 0 missing, 0 booked twice, 0 accounts wrong" in output
+    assert "The ledger equals the file: yes" in output
+
+
+def test_aircraft_are_shown_with_what_the_file_says_of_them() -> None:
+    process = start("examples.aircraft", "--flights", "300", "--rows", "1")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "N8EGMQ   │       1 │           22 │ ATL" in output
+    assert "300 counts of 300 flights, 295 aircraft: as the file has them" in output
+
+
+def test_aircraft_are_shown_as_json() -> None:
+    process = start("examples.aircraft", "--flights", "300", "--rows", "2", "--json")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    shown = json.loads(output[output.index("[") : output.rindex("]") + 1])
+    assert [each["last_number"] for each in shown] == [299, 298]
+    assert shown[0]["destination"] == "ATL"
 
 
 def test_the_demo_works_on_all_flights_it_is_given_and_finds_nothing_wrong() -> None:

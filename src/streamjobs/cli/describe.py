@@ -52,6 +52,8 @@ def _as_text(description: AppDescription) -> None:
         tree.add("[yellow]no jobs, stream handlers or pipelines[/]")
     for topic in description.topics:
         _add_topic(tree, topic)
+    for table in description.tables:
+        tree.add(f"table [b cyan]{escape(table)}[/], all of it in each process")
     Console(width=WIDE).print(tree)
 
 
@@ -83,8 +85,12 @@ def _add_handler(branch: Tree, handler: Handler) -> None:
     if handler.parallel is not None:
         stage = handler.parallel
         node.add(f"parallel stage [green]{escape(stage.name)}[/] ({stage.runs})")
+    for looked_up in handler.tables:
+        node.add(f"looks up [cyan]{escape(looked_up)}[/]")
     for written in handler.writes:
         node.add(f"→ [cyan]{escape(written)}[/]")
+    for sink in handler.sinks:
+        node.add(f"→ sink [magenta]{escape(sink)}[/]")
 
 
 def _as_mermaid(description: AppDescription) -> None:

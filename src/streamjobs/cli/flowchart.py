@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from streamjobs.description import AppDescription, Handler, Store, TopicDescription
 
 __all__ = ("flowchart",)
 
-_CLASSES = (
+SINK: Final = '>"sink {}"]'
+"""The shape of a sink's box: a flag."""
+
+_CLASSES: Final = (
     "classDef topic fill:#eef6ff,stroke:#4a90d9,color:#123",
     "classDef store fill:#fff8e1,stroke:#c79a00,color:#321",
     "classDef dead fill:#fdecea,stroke:#c0392b,color:#311",
@@ -25,12 +29,15 @@ class _Drawing:
 
     def __init__(self, description: AppDescription) -> None:
         self._topics = description.topics
+        self._tables = description.tables
         self._boxes: dict[tuple[str, str], str] = {}
         self._lines: dict[str, None] = {}  # once each: topics that are joined share boxes
 
     def lines(self) -> Iterator[str]:
         for topic in self._topics:
             self._topic(topic.name, "made by group_by" if topic.repartition else "")
+        for table in self._tables:
+            self._topic(table, "table")
         for topic in self._topics:
             self._handled(topic)
         yield from self._lines
@@ -44,6 +51,10 @@ class _Drawing:
             self._line(f"{before} {into} {box}")
             for name in handler.writes:
                 self._line(f"{box} --> {self._topic(name)}")
+            for table in handler.tables:
+                self._line(f'{self._topic(table)} -. "looked up" .-> {box}')
+            for sink in handler.sinks:
+                self._line(f"{box} --> {self._box(f'sink of {box}', sink, SINK)}")
             for store in topic.stores:
                 if store.name in handler.stores:
                     self._line(f"{box} --- {self._store(store)}")

@@ -21,9 +21,7 @@ class Reloads:
         self._due: dict[TopicPartition, float] = {}
         self._pauses: dict[TopicPartition, float] = {}
 
-    def request(
-        self, partition: TopicPartition, now: float, pause: float | None = None
-    ) -> None:
+    def request(self, partition: TopicPartition, now: float, pause: float | None = None) -> None:
         """This partition's generation was given up; `pause` where it is known how long to wait."""
         if pause is not None:
             self._due[partition] = now + pause

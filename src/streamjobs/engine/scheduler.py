@@ -33,6 +33,7 @@ from streamjobs.errors import (
 )
 from streamjobs.record import Record
 from streamjobs.stacks import text_of
+from streamjobs.state.changelog import Changes
 
 __all__ = ("Keep", "Scheduler")
 
@@ -415,7 +416,9 @@ class Scheduler:
                 trouble = generation.troubles.get(order)
                 if trouble is not None and trouble.offset in settled:
                     del generation.troubles[order]
-        if piece.effects or generation.unacknowledged:
+        if _did_nothing_but_change(piece, stop) and not generation.unacknowledged:
+            _merge(generation, piece.changes)
+        elif piece.effects or generation.unacknowledged:
             records = list(self._keep(piece, stop, keep))
         self._events.after_settle(generation, piece.records[piece.merged : stop])
         piece.merged = stop
@@ -436,8 +439,7 @@ class Scheduler:
             record, order = piece.records[index], piece.orders[index]
             effects = piece.effects.get(index)
             if effects is not None:
-                for store, changes in effects.changes.items():
-                    generation.stores[store].merge(changes)
+                _merge(generation, effects.changes)
                 if effects.sinks is not None:
                     self._sinks.add(generation, effects.sinks)
             writes = effects is not None and bool(effects.emits)
@@ -561,16 +563,17 @@ class Scheduler:
 
 def _flow_on(piece: Slice, downstream: Downstream) -> None:
     """What the handler let through goes on; where that fails the attempt has failed, and what the
-    handler did behind it for the same order is not kept.
+    handler did behind it for the same order is not kept, be it a failure.
     """
     failed: set[Order] = set()
     for index in range(piece.progress):
+        if failed and piece.orders[index] in failed:
+            piece.failures.pop(index, None)
+            piece.skipped.add(index)
         if not _succeeded(piece, index):
             continue
         effects = piece.effects.get(index)
-        if failed and piece.orders[index] in failed:
-            piece.skipped.add(index)
-        elif effects is not None and effects.flows is not None:
+        if effects is not None and effects.flows is not None:
             try:
                 downstream(piece, index, effects)
             except MemoryError:
@@ -578,6 +581,21 @@ def _flow_on(piece: Slice, downstream: Downstream) -> None:
             except Exception as error:
                 piece.failures[index] = error
                 failed.add(piece.orders[index])
+
+
+def _did_nothing_but_change(piece: Slice, stop: int) -> bool:
+    """Whether `piece.changes` are all that is to be merged: a key's last value, once a slice."""
+    return (
+        piece.only_changes
+        and not piece.merged
+        and stop == len(piece.records)
+        and not (piece.failures or piece.skipped)
+    )
+
+
+def _merge(generation: Generation, changes: Mapping[str, Changes]) -> None:
+    for store, changed in changes.items():
+        generation.stores[store].merge(changed)
 
 
 def _partitioner_error(error: Exception) -> PartitionerError:

@@ -12,6 +12,7 @@ from streamjobs.record import Record
 
 if TYPE_CHECKING:
     from streamjobs.engine.generation import Generation
+    from streamjobs.engine.store_views import StoreView
     from streamjobs.engine.virtual_partition import VirtualPartition
 
 __all__ = ("RUNNING", "Slice")
@@ -43,6 +44,8 @@ class Slice:
         current: the index that runs now.
         changes: of state, by store, of its attempts that succeeded: what comes behind them in this
             slice sees them before the owner has merged them.
+        only_changes: whether its attempts did nothing besides, so that these are all there is.
+        views: how its attempts see each store, by the name they ask for.
         worker: who runs it: the ident of a thread, an asyncio task, or something else.
         context: what the handler's side keeps for the record that runs now.
     """
@@ -58,12 +61,14 @@ class Slice:
         "generation",
         "lane",
         "merged",
+        "only_changes",
         "orders",
         "progress",
         "records",
         "refused",
         "seconds",
         "skipped",
+        "views",
         "worker",
     )
 
@@ -93,6 +98,8 @@ class Slice:
         self.context: Any = None
         self.worker: object = None
         self.changes: dict[str, dict[bytes, bytes | None]] = {}
+        self.only_changes = True
+        self.views: dict[str | None, StoreView] = {}
 
     def turns(self) -> Iterator[int]:
         """The indexes to run, each yielded when it may start.
@@ -124,9 +131,17 @@ class Slice:
         """This record ran to its end."""
         if effects is not None:
             self.effects[index] = effects
-            if isinstance(effects, Effects):  # a worker process packs them
+            if isinstance(effects, Effects):
                 for store, changes in effects.changes.items():
-                    self.changes.setdefault(store, {}).update(changes)
+                    earlier = self.changes.get(store)
+                    if earlier is None:
+                        self.changes[store] = changes.copy()
+                    else:
+                        earlier.update(changes)
+                if effects.emits or effects.flows is not None or effects.sinks is not None:
+                    self.only_changes = False
+            else:  # a worker process packs them
+                self.only_changes = False
         self.progress = index + 1
 
     def fail(self, index: int, error: Exception) -> None:

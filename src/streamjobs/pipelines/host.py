@@ -195,13 +195,13 @@ class Host:
     ) -> None:
         """What `to_topic` and `group_by` write."""
         written = topic.row_serialize(row, row.key if key is _UNSET else key)
-        value = written.value.encode() if isinstance(written.value, str) else written.value
+        value = _bytes(written.value, topic, "value")
         headers = written.headers.items() if isinstance(written.headers, dict) else written.headers
         message = Message(
             topic.name,
             value,
-            _bytes(written.key),
-            [(name, _bytes(text)) for name, text in headers or ()],
+            _bytes(written.key, topic, "key"),
+            [(name, _bytes(text, topic, "header")) for name, text in headers] if headers else (),
             partition,
             timestamp,
         )
@@ -294,5 +294,15 @@ class Host:
         effects.sinks.append((sink, value, key, timestamp, headers, offset))
 
 
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
+def _bytes(written: Any, topic: Topic, what: str) -> bytes | None:
+    """What a serializer made. Quix's "bytes" lets through whatever it gets."""
+    if written is None or type(written) is bytes:
+        return written
+    if isinstance(written, str):
+        return written.encode()
+    if isinstance(written, bytes | bytearray | memoryview):
+        return bytes(written)
+    raise TypeError(
+        f"the {what} of a record for {topic.name!r} is {written!r}, which is neither bytes nor "
+        f'text: app.topic({topic.name!r}, {what}_serializer="json") writes it as JSON'
+    )

@@ -22,7 +22,9 @@ class _Prefixes(_Families):
     """What stands before the keys of a column family, made when it is first asked for."""
 
     def __missing__(self, family: str) -> bytes:
-        prefix = self[family] = b"" if family == "default" else family.encode() + b"\0"
+        # The default one has a range of its own as well, which some operators read as a whole.
+        name = b"" if family == "default" else family.encode()
+        prefix = self[family] = name + b"\0"
         return prefix
 
 

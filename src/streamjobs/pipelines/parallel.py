@@ -47,7 +47,7 @@ def parallel(sdf: StreamingDataFrame, handler: Callable[..., Any]) -> StreamingD
         >>> @app.pipeline("orders")                                     # doctest: +SKIP
         ... def checked(orders):
         ...     orders = parallel(orders[orders["amount"] > 100], ask_the_bank)
-        ...     orders.tumbling_window(60_000).sum("amount").final().to_topic(totals)
+        ...     orders.tumbling_window(60_000).count().final().to_topic(counts)
     """
     host = sdf.processing_context.producer
     add = getattr(host, "add_parallel", None)

@@ -50,7 +50,7 @@ class PipelineStore:
             raise QueryError("the state of a pipeline belongs to a key: ask for one")
         if self._is_made:
             context = SerializationContext(topic.name, MessageField.KEY)
-            written: Any = topic._key_serializer(key, context)  # type: ignore[misc]
+            written: Any = topic._key_serializer(key, context)
             return written.encode() if isinstance(written, str) else bytes(written)
         return key_bytes(key) or b""
 
@@ -95,10 +95,13 @@ class PipelineStore:
         ]
         for root in roots:
             for each in captured(root):
-                if isinstance(each, Window) and each.name == store.name:
-                    if each._dataframe.stream_id == store.stream_id and _has_time(each):
-                        return each
+                if isinstance(each, Window) and _is_of(each, store) and _has_time(each):
+                    return each
         raise QueryError(f"store {self._name!r} belongs to windows that count, which have no times")
+
+
+def _is_of(window: Window, store: Store) -> bool:
+    return (window._dataframe.stream_id, window.name) == (store.stream_id, store.name)
 
 
 def _has_time(window: Window) -> bool:

@@ -30,14 +30,15 @@ class Cut:
 
     def merge(self, changes: Changes) -> None:
         """Later changes go over earlier ones."""
-        mine = self.changes
+        mine, size = self.changes, self.bytes
         for key, value in changes.items():
             if key in mine:
-                self.bytes -= len(mine[key] or b"")
+                size -= len(mine[key] or b"")
             else:
-                self.bytes += len(key) + ENTRY_BYTES
-            self.bytes += len(value or b"")
+                size += len(key) + ENTRY_BYTES
+            size += len(value or b"")
             mine[key] = value
+        self.bytes = size
 
 
 class WriteBackCache:

@@ -20,6 +20,7 @@ from streamjobs.state.errors import StateForeignError, StateTooLargeError
 __all__ = (
     "COLUMN_FAMILY",
     "DEFAULT_STORE",
+    "OVERHEAD",
     "Changes",
     "changelog_topic",
     "changes_of",
@@ -42,7 +43,7 @@ _HEADERS: Final[Sequence[Header]] = ((COLUMN_FAMILY, _DEFAULT_FAMILY),)
 _LONGEST_TOPIC: Final = 249
 _NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
 
-_OVERHEAD: Final = 512
+OVERHEAD: Final = 512
 """Bytes allowed for the header and the record's frame, as `ctx.emit` does."""
 
 
@@ -114,7 +115,7 @@ def check_size(key: bytes, value: bytes, max_message_bytes: int) -> None:
     Raises:
         StateTooLargeError: says how large it is, and what to set.
     """
-    size = len(key) + len(value) + _OVERHEAD
+    size = len(key) + len(value) + OVERHEAD
     if size > max_message_bytes:
         raise StateTooLargeError(
             f"a state value of {size:,} bytes is larger than its changelog record may be "

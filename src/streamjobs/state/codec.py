@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from streamjobs.state.entries import Stored, is_marked, seal, unseal
 from streamjobs.state.errors import StateValueError
-from streamjobs.values import encode_value
+from streamjobs.values import encode_rich
 
 __all__ = ("decode", "encode", "expiry")
 
@@ -23,10 +23,10 @@ def encode(value: Any, expires: int = 0) -> bytes:
     """
     if isinstance(value, bytes):
         return seal(Stored(value, is_json=False, expires=expires))
-    # For `encode_value` a text is its own bytes and None is none: that is right for records.
-    plain = value is None or isinstance(value, str)
-    payload = orjson.dumps(value) if plain else encode_value(value)
-    assert payload is not None
+    try:
+        payload = orjson.dumps(value)
+    except TypeError:
+        payload = encode_rich(value)
     return seal(Stored(payload, expires=expires)) if expires else payload
 
 

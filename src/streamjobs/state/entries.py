@@ -21,6 +21,7 @@ import orjson
 from streamjobs.state.errors import StateValueError
 
 __all__ = (
+    "FIRST_MARK",
     "Entry",
     "Stored",
     "entry_key",
@@ -35,6 +36,9 @@ __all__ = (
 SEPARATOR: Final = b"|"
 
 _PLAIN: Final = 0xF8  # as a mark it is never written
+FIRST_MARK: Final = _PLAIN + 1
+"""What a value begins with at least that is no plain JSON."""
+
 _BYTES: Final = 0x01
 _EXPIRES: Final = 0x02
 _LAST_MARK: Final = _PLAIN | _BYTES | _EXPIRES

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, NoReturn, TypeVar
 
-from streamjobs.state.changelog import DEFAULT_STORE, check_size
+from streamjobs.state.changelog import DEFAULT_STORE, OVERHEAD, check_size
 from streamjobs.state.codec import decode, encode, expiry
-from streamjobs.state.entries import entry_key, has_expired, is_marked
+from streamjobs.state.entries import FIRST_MARK, entry_key, has_expired
 from streamjobs.state.errors import (
     StateError,
     StateNeedsKeyError,
@@ -63,13 +63,7 @@ class State:
         Raises:
             StateError: there is no state here, or it cannot be read; says why.
         """
-        value = self._live(name)
-        if value is None:
-            return default
-        try:
-            return decode(value)
-        except StateValueError as error:
-            raise self._unreadable(name, error) from None
+        return self._value(name, self._address(name), default)
 
     def set(self, name: str, value: Any, ttl: float | None = None) -> None:
         """Keep a value, in place of the one before and of its `ttl`.
@@ -84,7 +78,7 @@ class State:
             TypeError: the value has no JSON form, or the name is no text.
             ValueError: `ttl` is no number above 0.
         """
-        self._keep(name, encode(value, self._expiry(ttl)))
+        self._write(self._address(name), encode(value, self._expiry(ttl)))
 
     def delete(self, name: str) -> None:
         """Remove a value; if there is none, that is no error.
@@ -119,8 +113,9 @@ class State:
             >>> state.update("seen", lambda seen: seen + 1, default=0)
             1
         """
-        value = function(self.get(name, default))
-        self.set(name, value, ttl)
+        key = self._address(name)
+        value = function(self._value(name, key, default))
+        self._write(key, encode(value, self._expiry(ttl)))
         return value
 
     def typed(self, kind: type[T], name: str | None = None) -> TypedState[T]:
@@ -146,16 +141,32 @@ class State:
     # For `TypedState`, which has its own way from values to JSON and back.
 
     def _live(self, name: str) -> bytes | None:
-        key = self._address(name)
+        return self._live_at(self._address(name))
+
+    def _keep(self, name: str, value: bytes) -> None:
+        self._write(self._address(name), value)
+
+    # By the entry's key: what a record with state needs twice is made once.
+
+    def _live_at(self, key: bytes) -> bytes | None:
         writes = self._writes
         value = writes[key] if key in writes else self._read(key)
-        if value is None or not is_marked(value):
+        if not value or value[0] < FIRST_MARK:
             return value
         return None if has_expired(value, self._now()) else value
 
-    def _keep(self, name: str, value: bytes) -> None:
-        key = self._address(name)
-        check_size(key, value, self._limit)
+    def _value(self, name: str, key: bytes, default: Any) -> Any:
+        value = self._live_at(key)
+        if value is None:
+            return default
+        try:
+            return decode(value)
+        except StateValueError as error:
+            raise self._unreadable(name, error) from None
+
+    def _write(self, key: bytes, value: bytes) -> None:
+        if len(key) + len(value) > self._limit - OVERHEAD:
+            check_size(key, value, self._limit)
         self._writes[key] = value
 
     def _expiry(self, ttl: float | None) -> int:

@@ -33,8 +33,8 @@ class Table:
       different ones, and a record that is run again may see another one than the first time.
     - It is no state: nothing of it is changelogged, and a restart reads it anew.
 
-    A key is bytes, or anything that `str` makes one of. Each read decodes the value, so that what is
-    returned may be changed. It takes about 200 bytes of memory for an entry, beside those of its key
+    A key is bytes, or anything that `str` makes one of. Each read decodes the value, so that what
+    is returned may be changed. An entry takes about 120 bytes of memory, beside those of its key
     and value. Partitions that are added to the topic are followed after a restart.
 
     Worker processes (`process=True`) have none: pass what they need as arguments, or let a stream

@@ -21,6 +21,7 @@ from streamjobs.errors import DeliveryError, StreamjobsError
 from streamjobs.failures.letters import Letter, NoLetterError, read_letter
 from streamjobs.middleware import Guarded
 from streamjobs.partitioning import key_bytes
+from streamjobs.queries import Queries
 from streamjobs.record import Header, Record
 from streamjobs.stacks import text_of
 from streamjobs.tables.follower import Follower
@@ -142,7 +143,7 @@ class TestDriver:
         self._sinks = self._app.sinks
         if self._sinks is not None:
             self._sinks.start()
-        return Member(
+        member = Member(
             "driver" if self._lives == 1 else f"driver-{self._lives}",
             self._cluster,
             GROUP,
@@ -158,6 +159,12 @@ class TestDriver:
             listeners=[self._middleware],
             sinks=self._sinks,
         )
+        self._app.queries = Queries(
+            self._app,
+            member.owner.scheduler.generations,
+            lambda topic: self._cluster.topics()[topic],
+        )
+        return member
 
     def __enter__(self) -> Self:
         publisher = DirectPublisher(self._cluster)
@@ -185,6 +192,7 @@ class TestDriver:
         if self._sinks is not None:
             self._sinks.close()
         self._follower.close()
+        self._app.queries = None
         self._middleware.after_stop()
 
     # -- in ----------------------------------------------------------------------------------
@@ -311,6 +319,16 @@ class TestDriver:
         """What is on a topic, partition by partition."""
         count = self._cluster.topics().get(topic, 0)
         return [output for number in range(count) for output in self._outputs(topic, number)]
+
+    def query(
+        self, store: str, key: Any, *, topic: str | None = None, partition: int | None = None
+    ) -> Any:
+        """Read state as `App.query` does.
+
+        Raises:
+            QueryError: as there.
+        """
+        return self._app.query(store, key, topic=topic, partition=partition)
 
     def committed(self, topic: str) -> dict[int, int]:
         """The committed offset of each partition that has one."""
