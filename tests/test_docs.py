@@ -240,7 +240,14 @@ def test_every_exit_code_is_described() -> None:
 def test_the_messages_shown_are_those_that_are_logged() -> None:
     sources = "".join(
         (ROOT / "src/streamjobs" / name).read_text(encoding="utf-8")
-        for name in ("logs.py", "runtime.py", "publisher.py")
+        for name in (
+            "logs.py",
+            "runtime.py",
+            "publisher.py",
+            "state/keeper.py",
+            "state/progress.py",
+            "state/retiring.py",
+        )
     )
     table = [row[0] for row in rows("docs/running.md", "Logs")[2:]]
     messages = [each.removesuffix("...").strip() for each in re.findall("`(.+?)`", str(table))]

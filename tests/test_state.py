@@ -1,6 +1,5 @@
 """What handlers remember: `ctx.state` and its kin, in an app in memory."""
 
-import time
 from typing import Any
 
 import pytest
@@ -102,18 +101,56 @@ def test_a_value_is_gone_when_its_time_is_over(app: App) -> None:
     @app.stream("clicks", value="str", state=True)
     def click(what: str, ctx: Context) -> None:
         if what == "set":
-            ctx.state.set("short", 1, ttl=0.2)
+            ctx.state.set("short", 1, ttl=600)
             ctx.state.set("long", 1, ttl=3600)
         seen.append((ctx.state.exists("short"), ctx.state.exists("long")))
 
     with TestDriver(app) as driver:
         driver.send("clicks", "set", key="k")
         driver.run_until_idle()
-        time.sleep(0.25)
+        driver.advance(600)
         driver.send("clicks", "look", key="k")
         driver.run_until_idle()
 
     assert seen == [(True, True), (False, True)]
+
+
+def changelog(driver: TestDriver) -> dict[bytes | None, bytes | None]:
+    """What is left of it when it is compacted."""
+    outputs = driver.outputs("changelog__shop--clicks--default")
+    return {each.key: each.value for each in outputs}
+
+
+def test_what_is_over_is_deleted_from_the_changelog_too(app: App) -> None:
+    @app.stream("clicks", value="str", state=True)
+    def click(what: str, ctx: Context) -> None:
+        ctx.state.set(what, 1, ttl=60 if what == "short" else 7200)
+
+    with TestDriver(app) as driver:
+        driver.send("clicks", "short", key="k")
+        driver.send("clicks", "long", key="k")
+        driver.run_until_idle()
+        for _ in range(10):
+            driver.advance(60)
+
+    left = changelog(driver)
+    assert left[b'k|"short"'] is None
+    assert left[b'k|"long"'] is not None
+
+
+def test_what_was_set_again_meanwhile_is_not_deleted(app: App) -> None:
+    seen = []
+
+    @app.stream("clicks", value="str", state=True)
+    def click(_: str, ctx: Context) -> None:
+        seen.append(ctx.state.update("n", lambda n: n + 1, default=0, ttl=90))
+
+    with TestDriver(app) as driver:
+        for _ in range(20):
+            driver.send("clicks", "x", key="k")
+            driver.advance(60)
+
+    assert seen == list(range(1, 21))
 
 
 # Several stores.
@@ -291,15 +328,7 @@ def test_what_was_not_committed_is_gone_with_the_crash_and_done_again(app: App) 
 # What it cannot be combined with.
 
 
-def count(value: int) -> None:
-    """At the top of a module, as processes need it."""
-
-
-def test_with_processes_there_is_no_state_yet(app: App) -> None:
-    with pytest.raises(ConfigurationError, match=r"count: state=.* with process=True"):
-        app.job(topic="jobs", process=True, state=True)(count)
-    with pytest.raises(ConfigurationError, match=r"count: state=.* with process=True"):
-        app.stream("clicks", process=True, state=["a", "b"])(count)
+def count(value: int) -> None: ...
 
 
 def test_without_an_order_there_is_no_state(app: App) -> None:

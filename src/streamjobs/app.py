@@ -342,7 +342,7 @@ class App:
             ...     means = readings.tumbling_window(60_000).mean().final()
             ...     means.to_topic(app.topic("averages"))
         """
-        if not sources or callable(sources[0]) and not isinstance(sources[0], Stream):
+        if not sources or (callable(sources[0]) and not isinstance(sources[0], Stream)):
             raise ConfigurationError("@app.pipeline(source): name the topic that it reads")
 
         def declare(function: Callable[P, R]) -> Pipeline[P, R]:

@@ -1,5 +1,5 @@
-"""Pipelines in processes that are killed: windows, a topic that `group_by` makes, and two topics that
-are joined. Names come from the environment.
+"""Pipelines in processes that are killed: windows, a topic that `group_by` makes, and two topics
+that are joined. Names come from the environment.
 """
 
 import os

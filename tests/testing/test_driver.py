@@ -508,3 +508,19 @@ def test_letters_stand_on_the_partition_with_the_records_number(app: App) -> Non
             (1, 1),
             (2, 2),
         ]
+
+
+def test_what_a_crash_left_in_an_open_transaction_is_no_output() -> None:
+    app = App("visits", guarantee="exactly-once")
+
+    @app.stream("visits", to="seen")
+    def see(visit: dict) -> dict:
+        return visit
+
+    with TestDriver(app) as driver:
+        driver.send("visits", {"n": 1}, key="ada")
+        driver.run_until_quiet()
+        assert driver.outputs("seen") == []
+        driver.restart(crash=True)
+        driver.run_until_idle()
+        assert [output.json() for output in driver.outputs("seen")] == [{"n": 1}]

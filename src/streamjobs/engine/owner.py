@@ -273,12 +273,14 @@ class Owner(Listener):
         self._events.before_revoke(generation)
         self._end(generation, lost=False)
         self._consumer.pause(generation.partition)
-        self._reloads.request(generation.partition, self._clock(), pause)
+        self._reloads.request(
+            generation.partition, self._clock(), generation.ledger.frontier, pause
+        )
 
     def _committed(self, frozen: Mapping[Generation, Frozen]) -> None:
         for generation, progress in frozen.items():
             generation.committed = progress
-            self._reloads.succeeded(generation.partition)
+            self._reloads.succeeded(generation.partition, progress.frontier)
         self._events.after_commit(frozen)
         self._open_those_committed()
 
@@ -371,7 +373,7 @@ class Owner(Listener):
             if assigned is not None:
                 self._adopt(assigned, *self._succession.read(assigned), died=False)
         for partition in due:
-            self._reloads.request(partition, self._clock())
+            self._reloads.postpone(partition, self._clock())
 
     # -- the group's decisions (Listener) ----------------------------------------------------
 
@@ -427,7 +429,7 @@ class Owner(Listener):
         self._commits.answered(result)
         if result.error is None:
             for commit in result.commits:
-                self._reloads.succeeded(commit.partition)
+                self._reloads.succeeded(commit.partition, commit.offset)
             self._open_those_committed()
 
     def on_end(self, partition: TopicPartition) -> None:

@@ -91,12 +91,6 @@ class Composer:
             raise ConfigurationError(
                 f"pipeline {pipeline.name!r} cannot be built: {type(error).__name__}: {error}"
             ) from error
-        if registry._periodic_tasks:
-            raise PipelineError(
-                f"pipeline {pipeline.name!r}: join_lookup(buffer=...) releases records by a clock "
-                "that is the whole partition's. Leave the buffer out, or let a parallel stage look "
-                "the value up"
-            )
         roots = {name: root for name, root in registry._registry.items() if name not in before}
         self._join(roots)
         handled = {source.topic for source in pipeline.sources if isinstance(source, StreamHandler)}

@@ -13,6 +13,21 @@ __all__ = ("Frame",)
 class Frame(StreamingDataFrame):
     """What the function of a pipeline gets."""
 
+    def join_lookup(
+        self, lookup: Any, fields: Any, on: Any = None, buffer: object = None
+    ) -> StreamingDataFrame:
+        """Add what a lookup finds to each value.
+
+        Raises:
+            PipelineError: records would wait in a buffer.
+        """
+        if buffer is not None:
+            raise PipelineError(
+                "join_lookup(buffer=...) releases records by a clock that is the whole "
+                "partition's. Leave the buffer out, or let a parallel stage look the value up"
+            )
+        return super().join_lookup(lookup, fields, on)
+
     def sink(self, sink: BaseSink) -> None:
         """Write the values to a sink, which ends this branch. They get there when their record is
         over, and only then.

@@ -156,6 +156,7 @@ class TestDriver:
             lambda member, seconds: None,
             self._failures,
             self._machine,
+            transactional_id="driver",  # as of a process with a name: a restart ends what is open
             listeners=[self._middleware],
             sinks=self._sinks,
         )
@@ -316,7 +317,7 @@ class TestDriver:
                 yield read_letter(record)
 
     def outputs(self, topic: str) -> list[Output]:
-        """What is on a topic, partition by partition."""
+        """What is on a topic, partition by partition, for who reads what is committed."""
         count = self._cluster.topics().get(topic, 0)
         return [output for number in range(count) for output in self._outputs(topic, number)]
 
@@ -349,10 +350,11 @@ class TestDriver:
             guarantee.check()
 
     def _outputs(self, topic: str, partition: int) -> Iterator[Output]:
-        for each in self._cluster.log(topic, partition).records:
-            yield Output(
-                each.key, each.value, each.headers, partition, each.offset, each.timestamp
-            )
+        log = self._cluster.log(topic, partition)
+        for each in log.records:
+            if each.offset >= log.stable:
+                return  # of a transaction that is open, or behind one
+            yield Output(each.key, each.value, each.headers, partition, each.offset, each.timestamp)
 
     def _is_committed(self) -> bool:
         """Whether all is committed that no blocked key holds."""

@@ -119,7 +119,7 @@ class Group:
         if partition not in member.held:
             raise KeyError(f"{name!r} does not hold {partition}")
         for each in member.held:
-            if each == partition or self.copartitioned and each.partition == partition.partition:
+            if each == partition or (self.copartitioned and each.partition == partition.partition):
                 member.bounced.add(each)
 
     def release(self, member: Member, partitions: Sequence[TopicPartition]) -> None:

@@ -41,7 +41,11 @@ def app_routes(app: App) -> Mapping[str, Route]:
 
 def app_topics(app: App, partitions: int | Mapping[str, int]) -> dict[str, int]:
     """The topics that an app reads and is known to write, with their partitions."""
-    names = [*app.topics, *app.tables, *(name for topic in app.topics.values() for name in topic.outputs)]
+    names = [
+        *app.topics,
+        *app.tables,
+        *(name for topic in app.topics.values() for name in topic.outputs),
+    ]
     if isinstance(partitions, int):
         counts = dict.fromkeys(names, partitions)
     else:
