@@ -346,6 +346,22 @@ def test_a_listener_that_raises_is_heard_in_the_next_poll(
     member.leave()
 
 
+def test_a_broker_that_goes_away_during_an_assignment_is_asked_again(
+    topic: str, join: Callable[..., Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed, gone = GroupClient.placed, [KafkaError._UNKNOWN_PARTITION] * 2
+
+    def once_gone(client: GroupClient, committed: object) -> list[Assigned]:
+        if committed and gone:
+            raise KafkaException(KafkaError(gone.pop()))
+        return placed(client, committed)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GroupClient, "placed", once_gone)
+    member = join()
+    poll_until(lambda: len(member.held) == 4, member)
+    assert not gone
+
+
 def test_a_poll_that_may_take_nothing_still_hears_the_group(
     broker: QuixBroker, topic: str, join: Callable[..., Member]
 ) -> None:

@@ -27,7 +27,13 @@ from streamjobs.broker.quix.client import (
     Offset,
     logger,
 )
-from streamjobs.broker.quix.errors import client_error, error_of, text_of, unavailable
+from streamjobs.broker.quix.errors import (
+    REFUSALS,
+    client_error,
+    error_of,
+    text_of,
+    unavailable,
+)
 from streamjobs.broker.quix.group_client import GroupClient, commit_offsets
 from streamjobs.broker.quix.pending import PendingOffsets
 from streamjobs.broker.quix.record import batches
@@ -83,7 +89,7 @@ class QuixConsumer(Consumer):
         try:
             self._join()
             if settled := self._pending.known():
-                self._hand_over(self._client.placed(settled))
+                self._hand_over(self._placed(settled))
             messages = self._take(limit, timeout) if limit else self._look()
             if self._moved:
                 messages = self._trusted(messages)
@@ -221,7 +227,19 @@ class QuixConsumer(Consumer):
             committed = self._client.stable(places)
             if committed is None:
                 self._pending.add(places)
-            self._hand_over(self._client.placed(committed or ()))
+            self._hand_over(self._placed(committed or ()))
+
+    def _placed(self, committed: Sequence[Any]) -> list[Assigned]:
+        """Where they begin. A broker that went away just now is asked again later."""
+        try:
+            return self._client.placed(committed)
+        except KafkaException as exception:
+            error = error_of(exception)
+            if error.code() in REFUSALS:
+                raise
+            self._watch.on_error(error)
+            self._pending.add(_places(committed))
+            return []
 
     def _hand_over(self, assigned: Sequence[Assigned]) -> None:
         """What is not assigned here, the client does not read; the group does not mind."""
