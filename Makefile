@@ -7,7 +7,7 @@ VENV := .venv/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format kafka kafka-stop prove chaos bench clean
+.PHONY: help venv demo test check format kafka kafka-stop prove chaos bench bench-quick clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | \
@@ -24,7 +24,7 @@ demo: $(VENV) ## run the example: flights, no Kafka needed
 	$(BIN)/python -m examples.flights
 
 test: check ## check, then all tests; those on a real Kafka need Java 17 and Maven
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile # most of the time is waiting
 
 check: $(VENV) ## style, types, import contracts, dependencies
 	$(BIN)/ruff check
@@ -50,10 +50,13 @@ prove: $(VENV) ## property tests, STREAMJOBS_SEEDS (10000) examples each
 chaos: $(VENV) ## processes and brokers that die, on a real Kafka
 	$(BIN)/python -m tests.chaos
 
-bench: $(VENV) ## measure the speed on a real Kafka
-	$(BIN)/python -m benchmarks
+bench: $(VENV) ## compare with peers on a real Kafka, <= 90 minutes, goes on where it was; W=noop: one
+	$(BIN)/python -m benchmarks compare $(if $(W),--only $(W))
+
+bench-quick: $(VENV) ## the same with peers that need no installing, <= 5 minutes
+	$(BIN)/python -m benchmarks compare --quick
 
 clean: ## remove all that was built or cached, and the data of a stopped `make kafka`
 	@! test -e .kafka/kafka.pid || { echo 'Kafka may be running: make kafka-stop first'; exit 1; }
-	rm -rf .venv .kafka .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	rm -rf .venv .kafka .bench .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
