@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -90,9 +90,10 @@ class Context:
             StateNotDeclaredError: the handler has none; add `state=True` to its decorator.
             StateNeedsKeyError: the record has no ordering key.
         """
-        if self._state is None:
-            self._state = self.store()
-        return self._state
+        state = self._state
+        if state is None:
+            state = self._state = self.store()
+        return state
 
     def store(self, name: str | None = None) -> State:
         """The same of a store by its name, for handlers that declare several."""
@@ -100,7 +101,7 @@ class Context:
         view = piece.views.get(name)
         if view is None:
             view = piece.views[name] = view_of(piece, name)
-        store, read, now, limit = view
+        store, ordering_key, read, now, limit = view
         if store is None:
             return self._no_store(name)
         effects = self.effects
@@ -110,8 +111,11 @@ class Context:
         writes = changes.get(store)
         if writes is None:
             writes = changes[store] = {}
-        is_ordered = piece.orders[self._index] is not self.record
-        return State(self._ordering_key() if is_ordered else None, read, writes, now, limit)
+        record = self.record
+        key = None
+        if piece.orders[self._index] is not record:
+            key = record.key if ordering_key is None else ordering_key(record)
+        return State(key, read, writes, now, limit)
 
     def _no_store(self, name: str | None) -> State:
         route = self._slice.generation.route
@@ -126,10 +130,6 @@ class Context:
             >>> account.set(account.get(Account()).paid(7))
         """
         return self.state.typed(kind, name)
-
-    def _ordering_key(self) -> bytes | None:
-        ordering_key = self._slice.generation.route.ordering_key
-        return self.record.key if ordering_key is None else ordering_key(self.record)
 
     @property
     def app(self) -> Any:

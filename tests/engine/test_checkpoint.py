@@ -7,7 +7,7 @@ import pytest
 from streamjobs.broker.memory import MemoryBroker, MemoryCluster
 from streamjobs.broker.ports import TopicPartition
 from streamjobs.engine import completion_map
-from streamjobs.engine.checkpoint import Checkpoint, Stage
+from streamjobs.engine.checkpoint import MOST_PIECES, Checkpoint, Stage
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.ledger import Frozen
 from streamjobs.engine.notes import read_notes
@@ -61,9 +61,9 @@ class Desk:
     def go_on(self, group: object | None = None) -> dict[Generation, Frozen]:
         return dict(self.checkpoint.go_on(group or self.group))
 
-    def turns_until(self, *stages: Stage) -> int:
+    def turns_until(self, *stages: Stage, most: int = 100) -> int:
         """How many turns it takes until it is there."""
-        for turn in range(100):
+        for turn in range(most):
             if self.checkpoint.stage in stages:
                 return turn
             self.go_on()
@@ -142,6 +142,16 @@ def test_a_large_one_writes_a_piece_a_turn_and_is_seen_as_a_whole() -> None:
 
     desk.go_on()
     assert (len(desk.readable()), desk.committed()) == (5, 5)
+
+
+def test_a_very_large_one_takes_no_more_turns_than_a_transaction_may_stay_open_for() -> None:
+    desk = Desk(piece=1)
+    desk.work(*(b"%d" % number for number in range(20 * MOST_PIECES)))
+    desk.begin()
+
+    turns = desk.turns_until(Stage.FLUSHING, Stage.OVER, most=2 * MOST_PIECES)
+
+    assert turns <= MOST_PIECES + 1
 
 
 def test_a_large_one_goes_to_the_store_a_piece_a_turn_and_is_readable_meanwhile() -> None:

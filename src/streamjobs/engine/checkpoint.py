@@ -25,7 +25,7 @@ from streamjobs.state.cache import Cut, WriteBackCache
 from streamjobs.state.changelog import messages
 from streamjobs.state.errors import StateError
 
-__all__ = ("PIECE", "Checkpoint", "Stage")
+__all__ = ("MOST_PIECES", "PIECE", "Checkpoint", "Stage")
 
 TIMEOUT: Final = 30.0
 """Seconds that a commit, an abort or a start may take."""
@@ -34,6 +34,11 @@ PIECE: Final = 250
 """Changes that are written in one turn: about 3 ms as changelog records, less for a store."""
 
 PIECE_BYTES: Final = 256 * 1024
+
+MOST_PIECES: Final = 200
+"""Pieces that a checkpoint is cut into: with more changes they are larger. Where handlers leave the
+owner little of the GIL a turn takes tens of milliseconds, and a transaction has only so long.
+"""
 
 
 class Stage(Enum):
@@ -68,7 +73,7 @@ class Checkpoint:
         open_transactions: as for `Transaction`.
         max_wait: seconds to wait for the acknowledgement of changelog records.
         clock: monotonic seconds.
-        piece: changes that are written in one turn.
+        piece: changes that are written in one turn; more of them where there are very many.
         narrow: changelogs that have to be written one record at a time.
 
     Attributes:
@@ -88,7 +93,7 @@ class Checkpoint:
         self.stage = Stage.OVER
         self._max_wait = max_wait
         self._clock = clock
-        self._piece = piece
+        self._least = self._piece = piece
         self._narrow = narrow or NarrowChangelogs()
         self._is_alone = False
         self._snapshots: Mapping[Generation, Snapshot] = {}
@@ -110,6 +115,8 @@ class Checkpoint:
             for generation in generations
             for store, cache in generation.stores.items()
         ]
+        changes = sum(len(each.cut.changes) for each in self._taken)
+        self._piece = max(self._least, changes // MOST_PIECES)
         self._unsent = self._records()
         self.stage = Stage.WRITING
 

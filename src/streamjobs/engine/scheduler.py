@@ -201,6 +201,7 @@ class Scheduler:
         generation.held += len(records)
         generation.held_bytes += sum([record.size for record in records])
         careful = generation.deferred or generation.troubles or generation.held > self._crowded
+        watchful = careful and self._may_have_its_share(generation, len(records))
         first: Order = None
         for record in records:
             try:
@@ -213,7 +214,7 @@ class Scheduler:
             if careful:
                 first = order if first is None else first
                 generation.is_mixed = generation.is_mixed or order != first
-                if order is not record and self._has_its_share(generation, order):
+                if watchful and order is not record and self._has_its_share(generation, order):
                     self._defer(generation, order, record)
                     continue
             self._queue(generation, order, record, now)
@@ -229,6 +230,17 @@ class Scheduler:
         self._make_ready(generation, lane)
 
     # -- what does not stay in memory --------------------------------------------------------
+
+    def _may_have_its_share(self, generation: Generation, coming: int) -> bool:
+        """Whether any order can have it when so many more have come; asked once for all of them."""
+        return bool(
+            generation.deferred
+            or generation.troubles
+            or any(
+                lane.parked or lane.load + coming >= self._flood
+                for lane in generation.virtual_partitions
+            )
+        )
 
     def _has_its_share(self, generation: Generation, order: Order) -> bool:
         """Whether so many records of this order are in memory that others would want for room."""
@@ -586,7 +598,7 @@ def _flow_on(piece: Slice, downstream: Downstream) -> None:
 def _did_nothing_but_change(piece: Slice, stop: int) -> bool:
     """Whether `piece.changes` are all that is to be merged: a key's last value, once a slice."""
     return (
-        piece.only_changes
+        piece.plain == len(piece.effects) > 0
         and not piece.merged
         and stop == len(piece.records)
         and not (piece.failures or piece.skipped)

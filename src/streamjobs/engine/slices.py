@@ -44,7 +44,7 @@ class Slice:
         current: the index that runs now.
         changes: of state, by store, of its attempts that succeeded: what comes behind them in this
             slice sees them before the owner has merged them.
-        only_changes: whether its attempts did nothing besides, so that these are all there is.
+        plain: how many of `effects` are nothing but changes that are in there.
         views: how its attempts see each store, by the name they ask for.
         worker: who runs it: the ident of a thread, an asyncio task, or something else.
         context: what the handler's side keeps for the record that runs now.
@@ -61,8 +61,8 @@ class Slice:
         "generation",
         "lane",
         "merged",
-        "only_changes",
         "orders",
+        "plain",
         "progress",
         "records",
         "refused",
@@ -98,7 +98,7 @@ class Slice:
         self.context: Any = None
         self.worker: object = None
         self.changes: dict[str, dict[bytes, bytes | None]] = {}
-        self.only_changes = True
+        self.plain = 0
         self.views: dict[str | None, StoreView] = {}
 
     def turns(self) -> Iterator[int]:
@@ -131,17 +131,15 @@ class Slice:
         """This record ran to its end."""
         if effects is not None:
             self.effects[index] = effects
-            if isinstance(effects, Effects):
+            if isinstance(effects, Effects):  # a worker process packs them
                 for store, changes in effects.changes.items():
                     earlier = self.changes.get(store)
                     if earlier is None:
                         self.changes[store] = changes.copy()
                     else:
                         earlier.update(changes)
-                if effects.emits or effects.flows is not None or effects.sinks is not None:
-                    self.only_changes = False
-            else:  # a worker process packs them
-                self.only_changes = False
+                if not effects.emits and effects.flows is None and effects.sinks is None:
+                    self.plain += 1
         self.progress = index + 1
 
     def fail(self, index: int, error: Exception) -> None:

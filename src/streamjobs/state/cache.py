@@ -71,7 +71,8 @@ class WriteBackCache:
         changes = self._dirty.changes
         if key in changes:
             return changes[key]
-        for cut in reversed(self._cuts):
+        cuts = self._cuts
+        for cut in reversed(cuts) if cuts else ():
             if key in cut.changes:
                 return cut.changes[key]
         clean = self._clean.holding(key)
@@ -171,10 +172,11 @@ class _Clean:
         """The half that has this key."""
         # By now the old half may be the young one of before: then the key is looked up in the
         # store, or found in it; a value that is out of date is never found.
-        for half in (self._young, self._old):
-            if key in half.changes:
-                return half.changes
-        return None
+        young = self._young.changes
+        if key in young:
+            return young
+        old = self._old.changes
+        return old if key in old else None
 
     def keep(self, cut: Cut) -> None:
         """What was flushed just now."""
