@@ -135,11 +135,12 @@ def produce(load: Load) -> None:
     admin = AdminClient({"bootstrap.servers": load.broker})
     admin.create_topics([NewTopic(load.topic, 1, 1)])[load.topic].result(10)
     producer = Producer({"bootstrap.servers": load.broker, "linger.ms": 50})
+    began = int(time.time() * 1000)
     for number in range(load.records):
         value = orjson.dumps({"x": number % 100, "id": number, "text": "x" * 30})
         while True:
             try:
-                at = 1_700_000_000_000 + number // 10
+                at = began + number // 10  # of today: Kafka deletes what is a week old
                 producer.produce(load.topic, value, f"key-{number % KEYS}", timestamp=at)
                 break
             except BufferError:

@@ -1,6 +1,6 @@
 """When checkpoints come, what they wait for, and what waits for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -82,8 +82,8 @@ class Desk:
         for generation, progress in frozen.items():
             generation.committed = progress
 
-    def complete(self, generation: Generation, done: Record) -> None:
-        self.scheduler.complete(generation, [done.offset])
+    def complete(self, generation: Generation, offsets: Sequence[int]) -> None:
+        self.scheduler.complete(generation, offsets)
 
     def undelivered(self, generation: Generation, of: Record, error: str) -> None:
         generation.doomed = True

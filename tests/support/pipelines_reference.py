@@ -5,7 +5,7 @@ Nothing of streamjobs is in here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +17,12 @@ from quixstreams.processing import ProcessingContext
 from quixstreams.sinks import SinkManager
 from quixstreams.state import StateStoreManager
 
-__all__ = ("SOURCE", "MakeTopic", "Program", "Reference", "Written")
+__all__ = ("SOURCE", "MakeTopic", "Message", "Program", "Reference", "Written")
 
 MakeTopic = Callable[[str], Topic]
 
-Program = Callable[[StreamingDataFrame, MakeTopic], Any]
-"""Builds a pipeline: takes its dataframe, and what makes topics by name."""
+Program = Callable[..., Any]
+"""Builds a pipeline: takes its dataframes, one for each source, and what makes topics by name."""
 
 SOURCE = "in"
 
@@ -47,9 +47,12 @@ class Reference:
     Args:
         program: what to run.
         directory: for its stores.
+        sources: the topics that its dataframes read.
     """
 
-    def __init__(self, program: Program, directory: Path) -> None:
+    def __init__(
+        self, program: Program, directory: Path, sources: Sequence[str] = (SOURCE,)
+    ) -> None:
         self._producer = _Producer()
         self._topics = TopicManager(_Admin(), "reference")  # type: ignore[arg-type]
         self._registry = DataFrameRegistry()
@@ -63,19 +66,22 @@ class Reference:
             sink_manager=SinkManager(),  # type: ignore[no-untyped-call]
             dataframe_registry=self._registry,
         )
-        frame = StreamingDataFrame(
-            self._topics.topic(SOURCE),
-            topic_manager=self._topics,
-            registry=self._registry,
-            processing_context=self._context,
-        )
-        self._registry.register_root(frame)
-        program(frame, self._topics.topic)
+        program(*map(self._frame, sources), self._topics.topic)
         self._executors = self._registry.compose_all()
         self._offsets = dict.fromkeys(self._executors, -1)
         self._runs = 0
         self._assign()
         self._context.init_checkpoint()  # type: ignore[no-untyped-call]
+
+    def _frame(self, source: str) -> StreamingDataFrame:
+        frame = StreamingDataFrame(
+            self._topics.topic(source),
+            topic_manager=self._topics,
+            registry=self._registry,
+            processing_context=self._context,
+        )
+        self._registry.register_root(frame)
+        return frame
 
     def run(self, records: Iterable[Written]) -> list[Written]:
         """Everything that the program writes to topics of its own, in order."""
@@ -113,7 +119,7 @@ class Reference:
     def _execute(self, record: Written) -> None:
         offset = self._offsets[record.topic] = self._offsets[record.topic] + 1
         rows = self._topics.non_changelog_topics[record.topic].row_deserialize(
-            _Message(record, offset)  # type: ignore[arg-type]
+            Message(record, offset)  # type: ignore[arg-type]
         )
         for row in rows if isinstance(rows, list) else [rows] if rows is not None else ():
             set_message_context(row.context)
@@ -157,39 +163,40 @@ class _Admin:
         }
 
 
-class _Message:
+class Message:
     """What confluent-kafka's consumer would return."""
 
-    def __init__(self, record: Written, offset: int) -> None:
-        self._record = record
+    def __init__(self, record: Written, offset: int, partition: int = 0) -> None:
+        self.record = record
         self._offset = offset
+        self._partition = partition
 
     def topic(self) -> str:
-        return self._record.topic
+        return self.record.topic
 
     def partition(self) -> int:
-        return 0
+        return self._partition
 
     def offset(self) -> int:
         return self._offset
 
     def key(self) -> bytes | None:
-        return self._record.key
+        return self.record.key
 
     def value(self) -> bytes | None:
-        return self._record.value
+        return self.record.value
 
     def headers(self) -> list[tuple[str, bytes]]:
-        return list(self._record.headers)
+        return list(self.record.headers)
 
     def timestamp(self) -> tuple[int, int]:
-        return 1, self._record.timestamp
+        return 1, self.record.timestamp
 
     def leader_epoch(self) -> None:
         return None
 
     def __len__(self) -> int:
-        return len(self._record.value or b"")
+        return len(self.record.value or b"")
 
 
 def _tagged(record: Written, tag: bytes) -> Written:

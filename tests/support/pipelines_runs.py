@@ -38,7 +38,7 @@ KEYS = ("a", "b", "c")
 
 Guarantee = Literal["at-least-once", "exactly-once"]
 
-Event = Literal["commit", "restart", "crash"]
+Event = Literal["turn", "commit", "restart", "crash"]
 
 Step = Written | Event
 """A record that is written, or what happens to the process meanwhile."""
@@ -59,13 +59,15 @@ Results = dict[tuple[str, str], list[Result]]
 # What goes in.
 
 
-def input_record(key: str, n: int, timestamp: int, note: str | None = None) -> Written:
+def input_record(
+    key: str, n: int, timestamp: int, note: str | None = None, topic: str = SOURCE
+) -> Written:
     """A record as the programs expect it."""
     value: dict[str, Any] = {"who": key, "n": n, "kind": "xy"[n % 2]}
     if note is not None:
         value["note"] = note
     headers = (("h", b"1"),) if n == 4 else ()
-    return Written(SOURCE, key.encode(), orjson.dumps(value), timestamp, headers)
+    return Written(topic, key.encode(), orjson.dumps(value), timestamp, headers)
 
 
 NOTES = (None, "", "new")
@@ -73,7 +75,10 @@ NOTES = (None, "", "new")
 
 @st.composite
 def records(
-    draw: st.DrawFn, notes: Sequence[str | None] = NOTES, starts: Sequence[int] = (1_000,)
+    draw: st.DrawFn,
+    notes: Sequence[str | None] = NOTES,
+    starts: Sequence[int] = (1_000,),
+    topics: Sequence[str] = (SOURCE,),
 ) -> list[Written]:
     """Records of a few keys, each at its own time: on, late, at the same moment, far ahead.
 
@@ -81,6 +86,7 @@ def records(
         draw: Hypothesis's.
         notes: what their notes are.
         starts: where the clocks of keys begin, in milliseconds.
+        topics: where they are written.
     """
     clocks = {key: draw(st.sampled_from(starts)) for key in KEYS}
     jumps = st.one_of(st.integers(0, 6), st.sampled_from((0, -3, -9, -40, 11, 300)))
@@ -90,7 +96,8 @@ def records(
         moment = max(0, clocks[key] + draw(jumps))
         clocks[key] = max(clocks[key], moment)
         note = draw(st.sampled_from(notes))
-        written.append(input_record(key, draw(st.integers(0, 5)), moment, note))
+        topic = draw(st.sampled_from(topics))
+        written.append(input_record(key, draw(st.integers(0, 5)), moment, note, topic))
     return written
 
 
@@ -116,14 +123,18 @@ def records_of(plan: Sequence[Step]) -> list[Written]:
 
 
 def app_for(
-    program: Program, virtual_partitions: int, guarantee: Guarantee = "exactly-once", **options: Any
+    program: Program,
+    virtual_partitions: int,
+    guarantee: Guarantee = "exactly-once",
+    sources: Sequence[str] = (SOURCE,),
+    **options: Any,
 ) -> App:
-    """An app with this pipeline on the topic of the source."""
+    """An app with this pipeline on the topics of its sources."""
     app = App("pipelines", guarantee=guarantee)
 
-    @app.pipeline(SOURCE, name="program", virtual_partitions=virtual_partitions, **options)
-    def build(sdf: Any) -> None:
-        program(sdf, app.topic)
+    @app.pipeline(*sources, name="program", virtual_partitions=virtual_partitions, **options)
+    def build(*frames: Any) -> None:
+        program(*frames, app.topic)
 
     return app
 
@@ -133,8 +144,17 @@ def play(
     plan: Iterable[Step],
     partitions: int = 1,
     on_error: Literal["raise", "retry"] = "raise",
+    hasty: bool = False,
 ) -> list[Written]:
-    """Carry out a plan; what is on the topics that the app writes then."""
+    """Carry out a plan; what is on the topics that the app writes then.
+
+    Args:
+        app: whose.
+        plan: what happens.
+        partitions: how many its topics have.
+        on_error: as the driver has it.
+        hasty: whether a process ends in the midst of its work, not when it has run all.
+    """
     with TestDriver(app, partitions=partitions, on_error=on_error) as driver:
         for step in plan:
             if isinstance(step, Written):
@@ -145,10 +165,13 @@ def play(
                     headers=step.headers,
                     timestamp=step.timestamp,
                 )
+            elif step == "turn":
+                driver.step()
             elif step == "commit":
                 driver.advance(1.5)
             else:
-                driver.run_until_quiet()
+                if not hasty:
+                    driver.run_until_quiet()
                 driver.restart(crash=step == "crash")
         driver.run_until_idle()
         driver.advance(ABANDONED)

@@ -40,6 +40,8 @@ class Piping:
         self._folder = folder
         self._dice = random.Random(seed)
         self._lives = 0
+        # Of today: Kafka deletes what its timestamp says is older than a week, minutes later.
+        self._began = int(time.time()) * 1000
         self.readings: list[dict[str, Any]] = []
         self.sides: list[dict[str, Any]] = []
         self._env = {
@@ -64,7 +66,7 @@ class Piping:
         producer = Producer({"bootstrap.servers": self._kafka, "linger.ms": 5})
         for number in range(count):
             key = f"k{self._dice.randrange(KEYS)}"
-            at = 1_000_000 + number * 20 - self._dice.choice((0, 0, 0, 1500, 4000))
+            at = self._began + number * 20 - self._dice.choice((0, 0, 0, 1500, 4000))
             reading = {"id": number, "x": number % 7, "group": f"g{self._dice.randrange(GROUPS)}"}
             self.readings.append(reading | {"key": key, "at": at})
             producer.produce(self.topic, orjson.dumps(reading), key, timestamp=at)

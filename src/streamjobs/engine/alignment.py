@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from itertools import takewhile
+from typing import Final
 
 from streamjobs.broker.ports import TopicPartition
-from streamjobs.engine.generation import Generation
+from streamjobs.engine.generation import Gate, Generation
 from streamjobs.engine.scheduler import Scheduler
 from streamjobs.record import Record
 
 __all__ = ("Alignment",)
 
 
+_STILL_RUNS: Final[frozenset[Gate]] = frozenset({"quarantine"})
+"""Gates that open only after records have run: who waits for them to align any waits for ever."""
+
+
 class Alignment:
     """Keeps the records of topics that belong together until the earliest of them is known, as
     Quix's own consumer does: partition by partition, and a topic that is read to its end is not
-    waited for. Those of one topic run before the next ones of another.
+    waited for. Those of one topic run before the next ones of another. Of topics with the same
+    moment next, the one whose name comes first goes first.
 
     Args:
         scheduler: where records go.
@@ -59,12 +64,12 @@ class Alignment:
             each.unaligned or each.partition in self._ended for each in company
         ):
             return None
-        return min(waiting, key=lambda each: each.unaligned[0].timestamp)
+        return min(waiting, key=_place)
 
 
 def _is_busy(generation: Generation) -> bool:
     """Whether something of it is under way that would come behind the next record of another."""
-    if generation.gates or generation.backlog:
+    if generation.gates - _STILL_RUNS or generation.backlog:
         return True
     if generation.route.execution != "inline":
         return False  # what runs beside each other has no order that could be kept here
@@ -72,18 +77,17 @@ def _is_busy(generation: Generation) -> bool:
 
 
 def _take(earliest: Generation, company: Sequence[Generation]) -> Iterator[Record]:
-    """The records of one that come before all of the others."""
-    limit = min(
-        (
-            each.unaligned[0].timestamp
-            for each in company
-            if each.unaligned and each is not earliest
-        ),
-        default=None,
-    )
-    first = earliest.unaligned.popleft()
-    yield first
-    rest = earliest.unaligned
-    for record in takewhile(lambda record: limit is None or record.timestamp <= limit, list(rest)):
-        rest.popleft()
-        yield record
+    """Its first record, and those behind it that come before all of the others."""
+    others = (_place(each) for each in company if each.unaligned and each is not earliest)
+    limit = min(others, default=None)
+    waiting = earliest.unaligned
+    yield waiting.popleft()
+    while waiting and (limit is None or _place(earliest) < limit):
+        yield waiting.popleft()
+
+
+def _place(generation: Generation) -> tuple[int, str]:
+    """What its first record is ordered by: no two topics have the same, so it never depends on how
+    much of each was read.
+    """
+    return generation.unaligned[0].timestamp, generation.partition.topic

@@ -32,7 +32,7 @@ class Outbox:
 
     Args:
         producer: used by the owner's thread only.
-        acknowledged: called when a record may count as complete.
+        acknowledged: called with the offsets of records that may count as complete.
         failed: called when something it emitted did not arrive.
         refusals: whose emits have to be sent alone.
     """
@@ -40,7 +40,7 @@ class Outbox:
     def __init__(
         self,
         producer: Producer,
-        acknowledged: Callable[[Generation, Record], None],
+        acknowledged: Callable[[Generation, Sequence[int]], None],
         failed: Callable[[Generation, Record, str], None],
         refusals: Refusals | None = None,
     ) -> None:
@@ -49,6 +49,8 @@ class Outbox:
         self._failed = failed
         self._refusals = refusals or Refusals()
         self._on_their_way = 0
+        self._complete: dict[Generation, list[int]] = {}
+        self._polling = False
         self._lines: deque[_Held] = deque()  # what waits: see `hold`, and suspects are sent alone
         self._lonely = False
         self._holds = False
@@ -59,7 +61,10 @@ class Outbox:
         """Take over a record that is over, and send what it emitted."""
         emits = effects.emits if effects is not None else []
         entry = Waiting(record, len(emits))
-        generation.unacknowledged.setdefault(order, deque()).append(entry)
+        line = generation.unacknowledged.get(order)
+        if line is None:
+            line = generation.unacknowledged[order] = deque()
+        line.append(entry)
         if not emits:
             self._release(generation, order)
             return
@@ -89,6 +94,7 @@ class Outbox:
         burial.generation.emitting += 1
 
         def done(delivery: Delivery) -> None:
+            self._on_their_way -= 1
             burial.generation.emitting -= 1
             answered(burial, delivery)
 
@@ -96,7 +102,12 @@ class Outbox:
 
     def poll(self, wait: float = 0) -> None:
         """Take in acknowledgements that have come; waits for the first so many seconds."""
-        self._producer.poll(wait)
+        self._polling = True
+        try:
+            self._producer.poll(wait)
+        finally:
+            self._polling = False
+            self._tell()
         for _ in range(RELEASED):
             if not self._lines or not self._may_send(self._lines[0]):
                 return
@@ -115,11 +126,7 @@ class Outbox:
     def _send(self, held: _Held) -> None:
         self._lonely = held.alone
         self._on_their_way += len(held.messages)
-
-        def done(delivery: Delivery) -> None:
-            self._on_their_way -= 1
-            held.done(delivery)
-
+        done = held.done
         for message in held.messages:
             try:
                 self._producer.send(message, done)
@@ -130,6 +137,7 @@ class Outbox:
     def _answered(
         self, generation: Generation, order: Order, entry: Waiting, delivery: Delivery
     ) -> None:
+        self._on_their_way -= 1
         entry.left -= 1
         if delivery.refused and delivery.error is not None:
             self._refusals.note(
@@ -147,10 +155,20 @@ class Outbox:
         and all behind it: the partition will be read again from its last commit.
         """
         line = generation.unacknowledged[order]
+        complete = self._complete.setdefault(generation, [])
         while line and not line[0].left and line[0].error is None:
-            self._acknowledged(generation, line.popleft().record)
+            complete.append(line.popleft().record.offset)
         if not line:
             del generation.unacknowledged[order]
+        if not self._polling:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Which are complete: together, where one look at the broker brought many."""
+        complete, self._complete = self._complete, {}
+        for generation, offsets in complete.items():
+            if offsets:
+                self._acknowledged(generation, offsets)
 
 
 class _Held:

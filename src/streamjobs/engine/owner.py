@@ -335,9 +335,9 @@ class Owner(Listener):
 
     # -- emitted records ---------------------------------------------------------------------
 
-    def _acknowledged(self, generation: Generation, record: Record) -> None:
+    def _acknowledged(self, generation: Generation, offsets: Sequence[int]) -> None:
         if self.scheduler.is_current(generation):
-            self.scheduler.complete(generation, (record.offset,))
+            self.scheduler.complete(generation, offsets)
 
     def _undelivered(self, generation: Generation, record: Record, error: str) -> None:
         """Later records of the same key may have run already: only reading the partition again

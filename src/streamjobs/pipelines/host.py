@@ -11,6 +11,7 @@ from xxhash import xxh3_64_hexdigest
 
 from streamjobs.broker.ports import Message
 from streamjobs.engine.effects import Effects
+from streamjobs.engine.generation import Generation
 from streamjobs.engine.slices import Slice
 from streamjobs.errors import DeliveryError, PipelineError
 from streamjobs.pipelines.frame import Frame
@@ -46,6 +47,10 @@ READABLE = 60
 """Characters of a stream's name that the name of its store takes over."""
 
 _UNSET: Any = object()
+
+
+_Opened = tuple[str, StoreTransaction]
+"""What we call a store, and Quix's transaction over it."""
 
 
 class Store(NamedTuple):
@@ -89,8 +94,12 @@ class Host:
         )
         self._context._checkpoint = self  # type: ignore[assignment]
         self._transactions: WeakKeyDictionary[WriteBackCache, Any] = WeakKeyDictionary()
-        self._touched: list[tuple[str, StoreTransaction]] = []
-        self._piece: Slice
+        self._opened: WeakKeyDictionary[Generation, dict[tuple[str, str], _Opened]]
+        self._opened = WeakKeyDictionary()
+        self._here: dict[tuple[str, str], _Opened] = {}
+        self._touched: list[_Opened] = []
+        self._piece: Slice | None = None
+        self._generation: Generation
         self._effects: Effects | None = None
 
     def dataframe(self, topic: Topic, stream_id: str | None = None) -> StreamingDataFrame:
@@ -151,7 +160,9 @@ class Host:
 
     def _attempt(self, piece: Slice, index: int, run: Callable[[], None]) -> Effects | None:
         record = piece.records[index]
-        self._piece = piece
+        if piece is not self._piece:
+            self._piece, self._generation = piece, piece.generation
+            self._here = self._opened.setdefault(piece.generation, {})
         self._effects = None
         set_message_context(
             MessageContext(record.topic, record.partition, record.offset, record.size)
@@ -206,7 +217,7 @@ class Host:
             timestamp,
         )
         size = len(value or b"") + len(message.key or b"") + OVERHEAD
-        limit = self._piece.generation.route.largest(topic.name)
+        limit = self._generation.route.largest(topic.name)
         if size > limit:
             raise DeliveryError(
                 f"a record of {size:,} bytes for {topic.name!r} is larger than it takes "
@@ -221,16 +232,23 @@ class Host:
         self, stream_id: str, partition: int, store_name: str = "default"
     ) -> Any:
         """The store of the record's partition."""
-        store = self.stores[stream_id, store_name]
-        name = self.store_name(stream_id, store_name, self._piece.generation.route.topic)
-        cache = self._piece.generation.stores[name]
+        opened = self._here.get((stream_id, store_name))
+        if opened is None:
+            opened = self._here[stream_id, store_name] = self._open(stream_id, store_name)
+        if opened not in self._touched:
+            self._touched.append(opened)
+        return opened[1]
+
+    def _open(self, stream_id: str, store_name: str) -> _Opened:
+        """One for each cache: topics that are joined share both."""
+        generation = self._generation
+        name = self.store_name(stream_id, store_name, generation.route.topic)
+        cache = generation.stores[name]
         transaction = self._transactions.get(cache)
         if transaction is None:
-            transaction = self._transactions[cache] = store.open(View(cache))
-        touched = (name, transaction)
-        if touched not in self._touched:
-            self._touched.append(touched)
-        return transaction
+            opened = self.stores[stream_id, store_name].open(View(cache))
+            transaction = self._transactions[cache] = opened
+        return name, transaction
 
     # -- Quix's state manager ----------------------------------------------------------------
 

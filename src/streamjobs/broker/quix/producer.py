@@ -100,15 +100,14 @@ class QuixProducer(ports.Producer):
             self._look_up(topic)
         report = self._unasked if done is None else partial(self._reported, done)
         where = ANYWHERE if partition is None else partition
-        queue = partial(self._client.queue, topic, value, key, where, report)
-        if headers:
-            queue = partial(queue, headers=list(headers))
+        more: dict[str, Any] = {"headers": list(headers)} if headers else {}
         if timestamp is not None:
-            queue = partial(queue, timestamp=timestamp)
+            more["timestamp"] = timestamp
         try:
             try:
-                queue()
+                self._client.queue(topic, value, key, where, report, **more)
             except BufferError:
+                queue = partial(self._client.queue, topic, value, key, where, report, **more)
                 self._wait_for_room(topic, queue)
         except KafkaException as error:
             raise self._refusal(topic, error_of(error)) from None
