@@ -24,7 +24,7 @@ demo: $(VENV) ## run the example: flights, no Kafka needed
 	$(BIN)/python -m examples.flights
 
 test: check ## check, then all tests; those on a real Kafka need Java 17 and Maven
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile # most of the time is waiting
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile # most of the time is waiting
 
 check: $(VENV) ## style, types, import contracts, dependencies
 	$(BIN)/ruff check

@@ -90,6 +90,6 @@ def test_after_the_supervisor_was_killed_its_processes_end_and_every_count_is_ri
         assert len(worker.events("stopped")) == 2  # in good order
     assert not run.is_done()
     with crew(run, 2, "--until-idle") as worker:
-        assert worker.wait(60) == ExitCode.OK
+        assert worker.wait(150) == ExitCode.OK
     assert run.is_done()
     run.assert_right()

@@ -152,7 +152,7 @@ def complete_before_the_acknowledgement(patch: Patch) -> None:
     def keep(self: Outbox, generation: Generation, order: Any, record: Any, effects: Any) -> None:
         for message in effects.emits if effects else ():
             self._producer.send(message, None)
-        self._acknowledged(generation, record)
+        self._acknowledged(generation, [record.offset])
 
     patch(Outbox, "keep", keep)
 
