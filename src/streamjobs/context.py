@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -18,7 +18,6 @@ from streamjobs.errors import (
     AttemptInterruptedError,
     AttemptTimeoutError,
     ConfigurationError,
-    DeliveryError,
 )
 from streamjobs.partitioning import key_bytes
 from streamjobs.record import Header, Record
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 __all__ = ("Context", "current_context")
 
 T = TypeVar("T")
-
-_OVERHEAD: Final = 512
-"""Bytes allowed for headers and the record's frame."""
 
 
 class Context:
@@ -243,14 +239,7 @@ class Context:
         Raises:
             DeliveryError: it is larger than the producer or its topic takes.
         """
-        size = len(message.value or b"") + len(message.key or b"") + _OVERHEAD
-        limit = self._slice.generation.route.largest(message.topic)
-        if size > limit:
-            raise DeliveryError(
-                f"a record of {size:,} bytes for {message.topic!r} is larger than what it takes "
-                f"({limit:,}); raise message.max.bytes in producer_config and "
-                "max.message.bytes of the topic, or write less"
-            )
+        self._slice.generation.route.refuse_too_large(message)
         if self.effects is None:
             self.effects = Effects()
         self.effects.emits.append(message)

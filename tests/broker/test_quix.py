@@ -630,3 +630,49 @@ def test_options_are_kept_as_they_are(kafka: str) -> None:
     options = ConsumerOptions("group", ["topic"], extra={"fetch.wait.max.ms": 50})
     Member(QuixBroker(kafka), "group", "topic", extra=options.extra)
     assert options.extra == {"fetch.wait.max.ms": 50}
+
+
+def test_an_end_that_was_told_moves_nobody_past_it(
+    broker: QuixBroker, topic: str, join: Callable[..., Member]
+) -> None:
+    """Where messages are taken many at a time, the client counts the end as one that was consumed,
+    and goes on behind it after a pause and after each rebalance.
+    """
+    place = TopicPartition(topic, 0)
+    write(broker, *numbered(topic, 3, partitions=1))
+    member = join(report_ends=True)
+    poll_at_once(member, lambda: place in member.ends and len(member.read(*place)) == 3)
+
+    member.consumer.pause(place)
+    member.consumer.resume(place)
+    poll_at_once(member, lambda: member.ends.count(place) > 1)
+    write(broker, *numbered(topic, 2, partitions=1))
+    poll_at_once(member, lambda: len(member.read(*place)) >= 5)
+
+    assert member.read(*place) == [0, 1, 2, 3, 4]
+    assert "lost" not in [told for told, _ in member.told]
+
+
+def test_what_is_written_at_an_end_is_not_passed_over(
+    broker: QuixBroker, topic: str, join: Callable[..., Member]
+) -> None:
+    place = TopicPartition(topic, 0)
+    write(broker, *numbered(topic, 3, partitions=1))
+    member = join(report_ends=True)
+    poll_at_once(member, lambda: place in member.ends and len(member.read(*place)) == 3)
+
+    member.consumer.pause(place)
+    write(broker, *numbered(topic, 2, partitions=1))
+    member.consumer.resume(place)
+    poll_at_once(member, lambda: len(member.read(*place)) >= 5)
+
+    assert member.read(*place) == [0, 1, 2, 3, 4]
+
+
+def poll_at_once(member: Member, condition: Callable[[], object]) -> None:
+    """Poll without waiting, so that all messages there are come together."""
+    deadline = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < deadline, (member.told, member.records)
+        member.poll()
+        time.sleep(0.01)

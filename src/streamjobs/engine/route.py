@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
+from streamjobs.broker.ports import Message
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.failure import Backoff, Failures
 from streamjobs.engine.slices import Slice
+from streamjobs.errors import DeliveryError
 from streamjobs.failures.breaker import Breaker
 from streamjobs.policies import VirtualPartitions
 from streamjobs.record import Record
 
 __all__ = ("Downstream", "ExecutionKind", "Invoke", "OrderingKey", "Route")
+
+OVERHEAD: Final = 512
+"""Bytes allowed for headers and the record's frame."""
 
 ExecutionKind = Literal["inline", "threads", "asyncio", "processes"]
 
@@ -73,6 +78,21 @@ class Route:
     def largest(self, topic: str) -> int:
         """The bytes that a record for this topic may have, as far as that is known."""
         return min(self.max_message_bytes, self.topic_limits.get(topic, self.max_message_bytes))
+
+    def refuse_too_large(self, message: Message) -> None:
+        """Refuse what the broker would.
+
+        Raises:
+            DeliveryError: it is larger than the producer or its topic takes.
+        """
+        size = len(message.value or b"") + len(message.key or b"") + OVERHEAD
+        limit = self.largest(message.topic)
+        if size > limit:
+            raise DeliveryError(
+                f"a record of {size:,} bytes for {message.topic!r} is larger than what it takes "
+                f"({limit:,}); raise message.max.bytes in producer_config and "
+                "max.message.bytes of the topic, or write less"
+            )
 
     def name_of(self, record: Record) -> str:
         """What logs call the handler of this record."""

@@ -13,7 +13,7 @@ from streamjobs.broker.ports import Message
 from streamjobs.engine.effects import Effects
 from streamjobs.engine.generation import Generation
 from streamjobs.engine.slices import Slice
-from streamjobs.errors import DeliveryError, PipelineError
+from streamjobs.errors import PipelineError
 from streamjobs.pipelines.frame import Frame
 from streamjobs.pipelines.parallel import ParallelStage
 from streamjobs.pipelines.quix import (
@@ -39,9 +39,6 @@ from streamjobs.pipelines.transactions import (
 from streamjobs.state.cache import WriteBackCache
 
 __all__ = ("Host", "Store")
-
-OVERHEAD = 512
-"""Bytes allowed for headers and the record's frame."""
 
 READABLE = 60
 """Characters of a stream's name that the name of its store takes over."""
@@ -216,14 +213,7 @@ class Host:
             partition,
             timestamp,
         )
-        size = len(value or b"") + len(message.key or b"") + OVERHEAD
-        limit = self._generation.route.largest(topic.name)
-        if size > limit:
-            raise DeliveryError(
-                f"a record of {size:,} bytes for {topic.name!r} is larger than it takes "
-                f"({limit:,}); raise message.max.bytes in producer_config and max.message.bytes "
-                "of the topic, or write less"
-            )
+        self._generation.route.refuse_too_large(message)
         self._now().emits.append(message)
 
     # -- Quix's checkpoint -------------------------------------------------------------------

@@ -74,6 +74,7 @@ class QuixConsumer(Consumer):
         self._moved = False  # a rebalance callback ran during this poll
         self._fresh: set[TopicPartition] = set()  # assigned during this poll
         self._taken: list[Message] = []  # by polls that were not to take any
+        self._ends: dict[TopicPartition, int] = {}  # where a log ended, if nothing came since
         self._next_look = 0.0
         self._later: deque[Callable[[], None]] = deque()
 
@@ -96,8 +97,8 @@ class QuixConsumer(Consumer):
                 self._taken = self._trusted(self._taken)
         except KafkaException as error:
             raise client_error(self._address, "consumer_config", error) from None
-        if any(map(Message.error, messages)):
-            messages = self._without_errors(messages)
+        if self._ends or any(map(Message.error, messages)):
+            messages = self._sound(messages)
         found = batches(messages)
         if not found:
             self._tell()
@@ -144,17 +145,30 @@ class QuixConsumer(Consumer):
             self._read_from(place, self._starts[place])
         return kept
 
-    def _without_errors(self, messages: list[Any]) -> list[Any]:
-        records = []
+    def _sound(self, messages: list[Any]) -> list[Any]:
+        """The records among them. The client counts the end of a log as a record that it has given
+        out, where several come together; after a pause, and it pauses for each rebalance, it goes
+        on one too far. What comes from behind the end is not taken before what is there.
+        """
+        records, passed = [], {}
         for message in messages:
-            if message.error() is None:
+            place = TopicPartition(message.topic(), message.partition())
+            if message.error() is not None:
+                self._note(place, message)
+                continue
+            end = self._ends.pop(place, None)
+            if end is not None and message.offset() > end:
+                passed[place] = end
+            if place not in passed:
                 records.append(message)
-            else:
-                self._note(TopicPartition(message.topic(), message.partition()), message.error())
+        for place, end in passed.items():
+            self._read_from(place, end)
         return records
 
-    def _note(self, place: TopicPartition, error: Any) -> None:
+    def _note(self, place: TopicPartition, message: Any) -> None:
+        error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
+            self._ends[place] = message.offset()
             self._later.append(partial(self._tell_end, place))
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._later.append(partial(self._reset, place))
@@ -177,6 +191,10 @@ class QuixConsumer(Consumer):
         if place not in self._starts:
             return
         with self._guard():
+            end = self._ends.pop(place, None)
+            if end is not None:  # it was one too far, see `_sound`
+                self._read_from(place, end)
+                return
             position = self._client.position([Offset(*place)])[0].offset
             wanted = max(position, self._starts[place])
             origin = self._client.origin(place)
@@ -205,7 +223,6 @@ class QuixConsumer(Consumer):
         except KafkaException as error:
             raise unavailable(self._address, error, self._watch.reason) from None
         self._starts[partition] = assigned.offset
-        self._taken = [m for m in self._taken if (m.topic(), m.partition()) != partition]
         return assigned
 
     # -- the group's decisions -----------------------------------------------------------------
@@ -256,6 +273,8 @@ class QuixConsumer(Consumer):
 
     def _read_from(self, place: TopicPartition, offset: int) -> None:
         """Forget what is fetched of this partition and go on at the offset."""
+        self._ends.pop(place, None)
+        self._taken = [m for m in self._taken if (m.topic(), m.partition()) != place]
         if self._eager:
             others = [each for each in self._positions() if (each.topic, each.partition) != place]
             self._client.assign([*others, Offset(*place, offset)])
@@ -266,7 +285,7 @@ class QuixConsumer(Consumer):
         """Where those are that were assigned before: a whole assignment replaces the last one."""
         positions = self._client.position([Offset(*place) for place in self._starts])
         return [
-            Offset(*place, max(at.offset, self._starts[place]))
+            Offset(*place, self._ends.get(place, max(at.offset, self._starts[place])))
             for at in positions
             for place in [TopicPartition(at.topic, at.partition)]
         ]
@@ -290,6 +309,7 @@ class QuixConsumer(Consumer):
                 tell(places)
         for place in places:
             del self._starts[place]
+            self._ends.pop(place, None)
         self._fresh.difference_update(places)
         with self._guard():
             if self._eager:
