@@ -3,7 +3,7 @@ and a test that decides what happens next.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from streamjobs.broker.memory.log import Log
 from streamjobs.broker.ports import Commit, CommitResult, Delivery, Message, Producer
@@ -140,9 +140,9 @@ class Process:
         for generation in self.generations:
             generation.stop()
 
-    def _acknowledged(self, generation: Generation, record: Record) -> None:
+    def _acknowledged(self, generation: Generation, offsets: Sequence[int]) -> None:
         if self.scheduler.is_current(generation):
-            self.scheduler.complete(generation, (record.offset,))
+            self.scheduler.complete(generation, offsets)
 
     def _undelivered(self, generation: Generation, record: Record, error: str) -> None:
         if self.scheduler.is_current(generation):

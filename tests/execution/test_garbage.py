@@ -20,12 +20,18 @@ def collected_by_hand() -> Iterator[None]:
 
 
 def left_over(stage: Stage) -> float:
-    """How many objects a record leaves, after a run, that only the collector finds."""
-    for number in range(RECORDS):
-        stage.write("visits", b"{}", b"k%d" % number)
-    gc.collect()
-    stage.work()
-    return gc.collect() / RECORDS
+    """How many objects a record leaves, after a run, that only the collector finds. A thread that
+    is about to let go of something then may add to that: so the best of three runs.
+    """
+
+    def once() -> float:
+        for number in range(RECORDS):
+            stage.write("visits", b"{}", b"k%d" % number)
+        gc.collect()
+        stage.work()
+        return gc.collect() / RECORDS
+
+    return min(once() for _ in range(3))
 
 
 @pytest.mark.usefixtures("collected_by_hand")

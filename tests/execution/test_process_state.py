@@ -279,7 +279,7 @@ def test_state_of_a_partition_that_went_away_interrupts_the_attempt(
 
     assert arrivals.next() is piece
     assert isinstance(piece.failures[0], AttemptInterruptedError)
-    assert (piece.skipped, piece.effects) == ({1}, {})
+    assert piece.effects == {}  # the second one is skipped, or has not begun
 
 
 def test_while_a_partition_is_about_to_go_its_state_is_still_read(
